@@ -252,18 +252,19 @@ RUN /stages/packages.sh chromium=156.0.8078.79-1~deb13u1 git=1:2.47.3-0+deb13u1
 COPY . .
 CMD ["python", "-m", "pytest", "tests/unit"]
 
-# Mesa's software GPU has halves, which that of browsers lacks.
+# Mesa's software GPU has halves, which that of browsers lacks. The tests run as a step of the build:
+# an image with the whole toolchain would take minutes to write, and nobody would keep it.
 FROM toolchain AS kernels
 RUN /stages/packages.sh libvulkan1=1.4.309.0-1 mesa-vulkan-drivers=25.0.7-2+deb13u1
 COPY web/node/ web/node/
 RUN --mount=type=secret,id=ca . /stages/certificates.sh \
     && cd web/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 COPY tests/kernels/ tests/kernels/
-ENV WSD_WEBGPU_ADAPTER=default
 # Emulated ones need nothing that is only here, and take it long to compile; tuning imports TVM,
 # which wants a compiler there.
-CMD ["python", "-m", "pytest", "tests/kernels", "-m", "full or not full", "-k", "not emulated", \
-     "--ignore=tests/kernels/test_emulated.py", "--ignore=tests/kernels/test_tune_schedules.py"]
+RUN WSD_WEBGPU_ADAPTER=default python -m pytest tests/kernels -m "full or not full" \
+    -k "not emulated" --ignore=tests/kernels/test_emulated.py \
+    --ignore=tests/kernels/test_tune_schedules.py
 
 # ---------------------------------------------------------------- the demo
 FROM ${SERVE_BASE} AS nginx

@@ -24,8 +24,8 @@ from wsd.spec.roles import DENOISER, TEXT_ENCODER
 
 # Standard deviation of a change, times the square root of the layer's inputs.
 _STRENGTH = 0.3
-_RANK = 4
-_ALPHA = 2.0
+RANK = 4
+ALPHA = 2.0
 
 Tensors = dict[str, torch.Tensor]
 
@@ -96,8 +96,8 @@ def make_adapter(family: Family, form: str, seed: int = 0) -> tuple[Tensors, dic
         settings: dict[str, object] = {}
         for component in components:
             settings |= {
-                f"{component.id}.r": _RANK,
-                f"{component.id}.lora_alpha": _ALPHA,
+                f"{component.id}.r": RANK,
+                f"{component.id}.lora_alpha": ALPHA,
                 f"{component.id}.alpha_pattern": {},
                 f"{component.id}.rank_pattern": {},
                 f"{component.id}.use_rslora": kind == "peft-rslora",
@@ -229,9 +229,9 @@ def make_layer(kind: str, shape: tuple[int, ...], generator: torch.Generator) ->
 
 def _make_lora(draw: _Draw) -> Tensors:
     return {
-        ".lora_up.weight": draw(draw.out, _RANK, *draw.ones, std=draw.std / math.sqrt(_RANK)),
-        ".lora_down.weight": draw(_RANK, draw.inner, *draw.kernel),
-        ".alpha": torch.tensor(_ALPHA),
+        ".lora_up.weight": draw(draw.out, RANK, *draw.ones, std=draw.std / math.sqrt(RANK)),
+        ".lora_down.weight": draw(RANK, draw.inner, *draw.kernel),
+        ".alpha": torch.tensor(ALPHA),
     }
 
 
@@ -254,17 +254,17 @@ def _flatten_kernels(make: Callable[[_Draw], Tensors], draw: _Draw) -> Tensors:
 
 def _make_locon_tucker(draw: _Draw) -> Tensors:
     return {
-        ".lora_up.weight": draw(draw.out, _RANK, 1, 1, std=draw.std / math.sqrt(_RANK)),
-        ".lora_mid.weight": draw(_RANK, _RANK, *draw.kernel, std=0.5),
-        ".lora_down.weight": draw(_RANK, draw.inner, 1, 1),
-        ".alpha": torch.tensor(_ALPHA),
+        ".lora_up.weight": draw(draw.out, RANK, 1, 1, std=draw.std / math.sqrt(RANK)),
+        ".lora_mid.weight": draw(RANK, RANK, *draw.kernel, std=0.5),
+        ".lora_down.weight": draw(RANK, draw.inner, 1, 1),
+        ".alpha": torch.tensor(ALPHA),
     }
 
 
 def _make_peft(draw: _Draw) -> Tensors:
     return {
-        ".lora_A.weight": draw(_RANK, draw.inner, *draw.kernel),
-        ".lora_B.weight": draw(draw.out, _RANK, *draw.ones, std=draw.std / math.sqrt(_RANK)),
+        ".lora_A.weight": draw(RANK, draw.inner, *draw.kernel),
+        ".lora_B.weight": draw(draw.out, RANK, *draw.ones, std=draw.std / math.sqrt(RANK)),
     }
 
 
@@ -283,19 +283,19 @@ def _make_diffusers(suffix: str, draw: _Draw) -> Tensors:
 
 
 def _make_loha(draw: _Draw) -> Tensors:
-    found = {".alpha": torch.tensor(_ALPHA)}
+    found = {".alpha": torch.tensor(ALPHA)}
     for side in ("1", "2"):
-        found[f".hada_w{side}_a"] = draw(draw.out, _RANK, std=math.sqrt(draw.std / _RANK))
-        found[f".hada_w{side}_b"] = draw(_RANK, draw.columns)
+        found[f".hada_w{side}_a"] = draw(draw.out, RANK, std=math.sqrt(draw.std / RANK))
+        found[f".hada_w{side}_b"] = draw(RANK, draw.columns)
     return found
 
 
 def _make_loha_tucker(draw: _Draw) -> Tensors:
-    found = {".alpha": torch.tensor(_ALPHA)}
+    found = {".alpha": torch.tensor(ALPHA)}
     for side in ("1", "2"):
-        found[f".hada_w{side}_a"] = draw(_RANK, draw.out, std=math.sqrt(draw.std) / _RANK)
-        found[f".hada_w{side}_b"] = draw(_RANK, draw.inner)
-        found[f".hada_t{side}"] = draw(_RANK, _RANK, *draw.kernel)
+        found[f".hada_w{side}_a"] = draw(RANK, draw.out, std=math.sqrt(draw.std) / RANK)
+        found[f".hada_w{side}_b"] = draw(RANK, draw.inner)
+        found[f".hada_t{side}"] = draw(RANK, RANK, *draw.kernel)
     return found
 
 
@@ -311,18 +311,18 @@ def _make_lokr(draw: _Draw) -> Tensors:
     return {
         ".lokr_w1": draw(a, b),
         ".lokr_w2": draw(c, d, *draw.kernel, std=draw.std),
-        ".alpha": torch.tensor(_ALPHA),
+        ".alpha": torch.tensor(ALPHA),
     }
 
 
 def _make_lokr_factored(draw: _Draw) -> Tensors:
     a, b, c, d = _factors(draw)
     return {
-        ".lokr_w1_a": draw(a, _RANK, std=1 / math.sqrt(_RANK)),
-        ".lokr_w1_b": draw(_RANK, b),
-        ".lokr_w2_a": draw(c, _RANK, std=draw.std / math.sqrt(_RANK)),
-        ".lokr_w2_b": draw(_RANK, d * math.prod(draw.kernel)),
-        ".alpha": torch.tensor(_ALPHA),
+        ".lokr_w1_a": draw(a, RANK, std=1 / math.sqrt(RANK)),
+        ".lokr_w1_b": draw(RANK, b),
+        ".lokr_w2_a": draw(c, RANK, std=draw.std / math.sqrt(RANK)),
+        ".lokr_w2_b": draw(RANK, d * math.prod(draw.kernel)),
+        ".alpha": torch.tensor(ALPHA),
     }
 
 
@@ -330,10 +330,10 @@ def _make_lokr_tucker(draw: _Draw) -> Tensors:
     a, b, c, d = _factors(draw)
     return {
         ".lokr_w1": draw(a, b),
-        ".lokr_w2_a": draw(_RANK, c, std=draw.std / _RANK),
-        ".lokr_w2_b": draw(_RANK, d),
-        ".lokr_t2": draw(_RANK, _RANK, *draw.kernel),
-        ".alpha": torch.tensor(_ALPHA),
+        ".lokr_w2_a": draw(RANK, c, std=draw.std / RANK),
+        ".lokr_w2_b": draw(RANK, d),
+        ".lokr_t2": draw(RANK, RANK, *draw.kernel),
+        ".alpha": torch.tensor(ALPHA),
     }
 
 

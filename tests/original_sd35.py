@@ -6,15 +6,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from original_layout import is_attention_weight, read, vae_name
-from wsd.models.sd35.single_file import _HEADS, _LAYERS, _TOP
+from wsd.models.sd35.original_names import HEADS, LAYERS, TOP
 
 _BLOCK = re.compile(r"transformer_blocks\.(\d+)\.(.+)\.(weight|bias)")
 # diffusers' name of a layer → side and name in the original layout.
-_OTHERS = {
-    theirs: (side, ours) for side, names in _LAYERS.items() for ours, theirs in names.items()
+_OTHERS = {theirs: (side, ours) for side, names in LAYERS.items() for ours, theirs in names.items()}
+_JOINED = {
+    head: (side, joined, place)
+    for side, layers in HEADS.items()
+    for joined, heads in layers.items()
+    for place, head in enumerate(heads)
 }
-_JOINED = {head: (*of, place) for of, heads in _HEADS.items() for place, head in enumerate(heads)}
-_ENDS = {theirs: ours for ours, theirs in _TOP.items()}
+_ENDS = {theirs: ours for ours, theirs in TOP.items()}
 ENCODERS = {"text_encoder": "clip_l", "text_encoder_2": "clip_g", "text_encoder_3": "t5xxl"}
 
 

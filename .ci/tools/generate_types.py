@@ -24,6 +24,7 @@ from wsd.kernels import choice, variant
 from wsd.kernels.registry import variant_names
 from wsd.models import fine_tunes
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
+from wsd.models.sd35 import original_names
 from wsd.runtime import given_picture, http_headers, prompt_syntax, request
 from wsd.spec import (
     adapter_bundle,
@@ -34,10 +35,11 @@ from wsd.spec import (
     seed,
     selection,
     self_test,
+    skip_layer_guidance,
     tolerances,
 )
 from wsd.spec.precision import DTYPES
-from wsd.spec.roles import LINEAR_COMBINATION_TERMS, ROLES, TEXT_STATES
+from wsd.spec.roles import BLOCK_SCALES, LINEAR_COMBINATION_TERMS, ROLES, TEXT_STATES
 from wsd.util import json_reader
 from wsd.util.files import REPOSITORY, write_atomically
 
@@ -298,6 +300,17 @@ def render_constants() -> str:
                 "ROLES": list(ROLES),
                 "LINEAR_COMBINATION_TERMS": LINEAR_COMBINATION_TERMS,
                 "TEXT_STATES": TEXT_STATES,
+                "BLOCK_SCALES": BLOCK_SCALES,
+            },
+        ),
+        (
+            "wsd/spec/skip_layer_guidance.py",
+            {
+                "SKIP_LAYER_GUIDANCE": {
+                    "scale": skip_layer_guidance.DEFAULT_SCALE,
+                    "start": skip_layer_guidance.DEFAULT_START,
+                    "stop": skip_layer_guidance.DEFAULT_STOP,
+                }
             },
         ),
         ("wsd/spec/precision.py", {"PRECISIONS": list(DTYPES)}),
@@ -322,6 +335,21 @@ def render_constants() -> str:
                 "TRAINED_ON_PICTURES": list(fine_tunes.TRAINED_ON_PICTURES),
                 "TEXT_ENCODER_KEY": fine_tunes.TEXT_ENCODER_KEY,
                 "RESIDUAL_KEY": fine_tunes.RESIDUAL_KEY,
+            },
+        ),
+        (
+            "wsd/models/sd35/original_names.py: layers of a transformer in the original code",
+            {
+                "TRANSFORMER_TOP": dict(original_names.TOP),
+                "TRANSFORMER_LAYERS": {
+                    side: dict(layers) for side, layers in original_names.LAYERS.items()
+                },
+                "TRANSFORMER_HEADS": {
+                    side: {layer: list(heads) for layer, heads in layers.items()}
+                    for side, layers in original_names.HEADS.items()
+                },
+                "SWAPPED_TOP": original_names.SWAPPED_TOP,
+                "SWAPPED_IN_LAST_BLOCK": original_names.SWAPPED_IN_LAST_BLOCK,
             },
         ),
         (
@@ -457,7 +485,7 @@ def _literal(start: str, value: object, end: str) -> list[str]:
     if isinstance(value, list):
         items = [_literal(indent, item, ",") for item in value]
         return [f"{start}[", *(text for item in items for text in item), f"{_outer(start)}]{end}"]
-    items = [_literal(f"{indent}{key}: ", item, ",") for key, item in value.items()]
+    items = [_literal(f"{indent}{_key(key)}: ", item, ",") for key, item in value.items()]
     return [f"{start}{{", *(text for item in items for text in item), f"{_outer(start)}}}{end}"]
 
 
@@ -474,12 +502,17 @@ def _outer(start: str) -> str:
     return " " * (len(start) - len(start.lstrip()))
 
 
+def _key(name: str) -> str:
+    """Return a property's name, in quotes where it needs them, as Prettier writes it."""
+    return name if name.isidentifier() else json.dumps(name)
+
+
 def _one_line(value: object) -> str:
     match value:
         case list():
             return f"[{', '.join(_one_line(item) for item in value)}]"
         case dict():
-            items = ", ".join(f"{key}: {_one_line(item)}" for key, item in value.items())
+            items = ", ".join(f"{_key(key)}: {_one_line(item)}" for key, item in value.items())
             return f"{{ {items} }}"
         case int() if abs(value) > _MAX_SAFE_INTEGER:
             return f"{value}n"

@@ -12,19 +12,16 @@ from safetensors.torch import load_file, save_file
 
 from adapters_data import FORMATS, READ_BY_DIFFUSERS, write_adapter
 from lora_pages import opened, read_picture, served_with_tools
+from patched_weights import check_weights
 from speck import SPECK, SPECK_XL
 from wsd.bundle.adapter_bundle import write_adapter_bundle
 from wsd.bundle.builder import build_bundle
-from wsd.bundle.quantize import encode, round_values
-from wsd.checkpoint.adapters.adapter import open_adapter
-from wsd.checkpoint.adapters.arithmetic import merge
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.runtime.request import GenerationRequest
-from wsd.spec.parameter import shapes
 from wsd.spec.tolerances import LATENTS_TOLERANCE, ROUNDING_PSNR
 from wsd.util.progress import Quiet
 
@@ -150,54 +147,17 @@ class Patched:
         Args:
             applied: (format, seed, scale) of each LoRA, in order.
         """
-        adapters = [
-            (open_adapter(self.file(form, seed), self.family), scale)
-            for form, seed, scale in applied
-        ]
-        is_exact = not any("dora" in form for form, _, _ in applied)
-        changed = 0
-        for component in self.family.components:
-            if component.id == "vae":
-                continue
-            read = self.call("readParameters", component.id)
-            parameters = self._library.parameters[component.id]
-            tensors = self._checkpoint.source.tensors(component, shapes(parameters))
-            for parameter, tensor in zip(parameters, tensors, strict=True):
-                stored = round_values(tensor, parameter.storage)
-                changes = [
-                    adapter.layers[component.id][parameter.name].build(scale)
-                    for adapter, scale in adapters
-                    if scale != 0 and parameter.name in adapter.layers.get(component.id, {})
-                ]
-                changed += bool(changes)
-                expected = encode(parameter, merge(stored, changes) if changes else tensor)
-                found = [base64.b64decode(read[buffer.name]) for buffer in expected]
-                compare(expected, found, is_exact or not changes)
-        assert (changed > 0) == any(scale != 0 for _, _, scale in applied)
+        check_weights(
+            self.call,
+            self._checkpoint,
+            self._library,
+            [(self.file(form, seed), scale) for form, seed, scale in applied],
+            is_exact=not any("dora" in form for form, _, _ in applied),
+        )
 
 
 def encoded(data):
     return base64.b64encode(data).decode()
-
-
-def compare(buffers, found, is_exact):
-    """Compare what a parameter became: to the bit, or to the last digits of its storage."""
-    storage = buffers[0].storage
-    if storage == "int8":
-        values, scales = np.frombuffer(found[0], np.int8), np.frombuffer(found[1], np.float32)
-        wanted = np.frombuffer(buffers[0].data, np.int8)
-        # WebGPU lets a division err in its last digits, which may decide how a half is rounded.
-        np.testing.assert_allclose(scales, np.frombuffer(buffers[1].data, np.float32), rtol=1e-5)
-        steps = np.abs(values.astype(int) - wanted.astype(int))
-        assert steps.max() <= 1, buffers[0].name
-        assert np.count_nonzero(steps) <= 0.01 * steps.size + 1, buffers[0].name
-    elif is_exact:
-        assert found[0] == buffers[0].data, buffers[0].name
-    else:
-        kind = {"float32": np.float32, "float16": np.float16}[storage]
-        values, wanted = np.frombuffer(found[0], kind), np.frombuffer(buffers[0].data, kind)
-        digits = {"float32": 1e-5, "float16": 2e-3}[storage]
-        np.testing.assert_allclose(values, wanted, rtol=digits, atol=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,8 @@ The model has diffusers' own classes and few kernels (tests/grain.py). It is com
 without it: ``textEncoder3: false``, as diffusers' ``text_encoder_3=None``.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,14 +17,15 @@ from wsd.bundle.self_test import write_fixtures
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.compiler.driver import compile_library
-from wsd.errors import RenderError
+from wsd.errors import RenderError, UsageError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.evaluate.parity import compare
 from wsd.evaluate.weighted_prompts import encode_prompt
 from wsd.runtime.driver import LoadOptions, open_stage_renderer
-from wsd.runtime.request import GenerationRequest
-from wsd.spec.roles import DENOISER, VAE_DECODER
+from wsd.runtime.given_picture import GivenPicture
+from wsd.runtime.request import GenerationRequest, SkipLayerGuidance
+from wsd.spec.roles import BLOCK_SCALES, DENOISER, VAE_DECODER
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR, STAGE_TOLERANCE
 from wsd.util.progress import Quiet
 
@@ -79,7 +82,10 @@ def renderer(bundle, open_host, with_t5):
 def inputs(library, role, size, seed):
     draw = torch.Generator().manual_seed(seed)
     (entry,) = library.entries(role, size)
-    return {spec.name: torch.randn(spec.shape, generator=draw) for spec in entry.inputs}
+    given = {spec.name: torch.randn(spec.shape, generator=draw) for spec in entry.inputs}
+    if BLOCK_SCALES in given:
+        given[BLOCK_SCALES].fill_(1)
+    return given
 
 
 @pytest.mark.exhaustive
@@ -98,9 +104,10 @@ def test_text_encoders(pipeline, renderer, prompt):
 @pytest.mark.exhaustive
 def test_weighted_prompts(pipeline, checkpoint, renderer):
     """Each encoder's states are weighed by its own tokens; T5's begin with the first word."""
-    texts = ("a (large:1.4) [red] circle", "a ((blue)) heart, (star:0.3)")
+    texts = ("a (large:1.4) [red] circle", "a ((blue)) heart, (star:0.3)", "two (stars:0.7)")
     encoded = encode_prompt(pipeline, checkpoint.family.conditioning, texts)
-    found = renderer.encode_text(*texts, "a1111")
+    third = texts[2] if len(checkpoint.family.conditioning.encoders) > 2 else None
+    found = renderer.encode_text(*texts[:2], "a1111", prompt3=third)
     assert relative_error(found["text_embeddings"], encoded.embeddings.numpy()) < STAGE_TOLERANCE
     assert relative_error(found["pooled_text"], encoded.pooled.numpy()) < STAGE_TOLERANCE
 
@@ -121,6 +128,68 @@ def test_one_step_and_the_decoder(pipeline, library, renderer, size):
         image = pipeline.vae.decode(latents / config.scaling_factor + config.shift_factor).sample
     found = renderer.decode_latents(latents.numpy(), size)
     assert relative_error(found, image.numpy()) < STAGE_TOLERANCE
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("left_out", [[0], [1, 2]], ids=str)
+def test_one_step_without_some_blocks(pipeline, library, renderer, left_out):
+    size = GRAIN.sizes[0]
+    given = inputs(library, DENOISER, size, 1) | {"timestep": torch.tensor([500.5])}
+    given[BLOCK_SCALES][0, left_out] = 0
+    with torch.no_grad():
+        expected = pipeline.transformer(
+            given["latents"], given["text_embeddings"], given["pooled_text"], given["timestep"],
+            skip_layers=left_out,
+        ).sample  # fmt: skip
+    found = renderer.predict_noise({name: array.numpy() for name, array in given.items()}, size)
+    assert relative_error(found, expected.numpy()) < STAGE_TOLERANCE
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("with_t5", [True], ids=["with T5"], indirect=True)
+@pytest.mark.usefixtures("with_t5")
+@pytest.mark.parametrize("syntax", ["plain", "a1111"])
+def test_third_prompts(checkpoint, pipeline, renderer, syntax):
+    texts = {"prompt3": PROMPTS[1], "negative_prompt3": "a (blue:1.2) heart"}
+    wanted = GenerationRequest(PROMPTS[0], "blue", steps=2, prompt_syntax=syntax)
+    given = replace(wanted, **texts)
+    _, latents = draw_reference(checkpoint, pipeline, given, Quiet())
+    drawn = renderer.draw(given)
+    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+    other = renderer.draw(wanted).latents
+    assert relative_error(other, latents) > 10 * LATENTS_TOLERANCE
+    assert "Negative prompt 3: " in drawn.settings[0]
+    # An empty third prompt is none.
+    empty = renderer.draw(replace(wanted, prompt3="", negative_prompt3="")).latents
+    np.testing.assert_array_equal(empty, other)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("with_t5", [False], ids=["without T5"], indirect=True)
+@pytest.mark.usefixtures("with_t5")
+def test_third_prompts_without_t5_are_refused(renderer):
+    with pytest.raises(UsageError, match="grain has no third text encoder, and takes no prompt3"):
+        renderer.draw_with(PROMPTS[0], {"prompt3": "b"})
+
+
+SKIP = SkipLayerGuidance((0, 2), 2.0, 0.01, 0.6)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("scheduler", ["flow_euler", "flow_heun"])
+def test_skip_layer_guidance(checkpoint, pipeline, renderer, scheduler):
+    """It guides the second and the third prediction, which Heun's method takes in two steps."""
+    wanted = GenerationRequest(
+        PROMPTS[0], "blue", steps=5, seed=3, scheduler=scheduler, skip_layers=SKIP
+    )
+    images, latents = draw_reference(checkpoint, pipeline, wanted, Quiet())
+    drawn = renderer.draw(wanted)
+    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+    assert min(map(psnr, drawn.images, images)) > PICTURE_PSNR
+    plain = renderer.draw(replace(wanted, skip_layers=None))
+    assert relative_error(plain.latents, drawn.latents) > 10 * LATENTS_TOLERANCE
+    said = "Skip guidance layers: 0 2, Skip layer guidance scale: 2, "
+    assert said in drawn.settings[0]
 
 
 @pytest.mark.exhaustive
@@ -157,6 +226,36 @@ def test_whole_pictures(checkpoint, pipeline, renderer, wanted):
     assert min(map(psnr, drawn.images, images)) > PICTURE_PSNR
     # A flat picture would agree too easily.
     assert drawn.images.std() > 5
+
+
+def make_picture(strength, *, masked):
+    """Return soft colours with noise, and a mask whose edges are no multiple of a latent's."""
+    width, height = GRAIN.sizes[0]
+    draw = np.random.default_rng(0)
+    slope = np.linspace(40, 215, width)[None, :, None] + np.zeros((height, 1, 3))
+    image = (slope + draw.integers(-40, 41, (height, width, 3))).astype(np.uint8)
+    mask = draw.integers(0, 128, (height, width), np.uint8)
+    mask[height // 4 + 1 :, : width // 2 + 1] = 255
+    return GivenPicture(image, strength, mask if masked else None)
+
+
+# With 7 steps, 5 are run of 0.6: diffusers rounds what is left out, 2.8, and not what is run.
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+@pytest.mark.parametrize("strength", [0.6, 1.0])
+@pytest.mark.parametrize("scheduler", ["flow_euler", "flow_heun"])
+def test_pictures_that_are_given(checkpoint, pipeline, renderer, scheduler, strength, masked):
+    picture = make_picture(strength, masked=masked)
+    size = GRAIN.sizes[0]
+    wanted = GenerationRequest(
+        PROMPTS[0], "blue", steps=7, seed=3, size=size, scheduler=scheduler, images=2
+    )
+    images, latents = draw_reference(checkpoint, pipeline, wanted, Quiet(), picture=picture)
+    drawn = renderer.draw(wanted, picture=picture)
+    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+    assert min(map(psnr, drawn.images, images)) > PICTURE_PSNR
+    other = renderer.draw(replace(wanted, images=1)).latents
+    assert relative_error(drawn.latents[: len(other)], other) > 10 * LATENTS_TOLERANCE
 
 
 @pytest.mark.exhaustive

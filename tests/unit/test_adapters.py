@@ -14,6 +14,14 @@ from safetensors.torch import load_file, save_file
 import adapter_arithmetic
 import adapter_names
 from adapters_data import FORMATS, READ_BY_DIFFUSERS, make_adapter, make_layer, write_adapter
+from fused_adapters import (
+    compare_all,
+    fused_by_diffusers,
+    fused_by_peft,
+    merged_by_lycoris,
+    merged_weights,
+    own_weights,
+)
 from speck import LEVELS, SPECK, SPECK_XL
 from wsd.checkpoint.adapters import arithmetic
 from wsd.checkpoint.adapters.adapter import open_adapter
@@ -27,9 +35,7 @@ from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.checkpoint.resolve import find_adapter
 from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.errors import CheckpointError
-from wsd.evaluate.diffusers_reference import load_pipeline
 from wsd.models.registry import FAMILIES, find_family
-from wsd.spec.roles import DENOISER, TEXT_ENCODER
 from wsd.util.hashing import sha256_file
 
 MODELS = {"levels": LEVELS, "speck-xl": SPECK_XL}
@@ -45,82 +51,6 @@ BY_LYCORIS = [
     "lora", "locon", "locon-tucker", "loha", "loha-tucker", "lokr", "lokr-factored",
     "lokr-tucker", "dora", "full",
 ]  # fmt: skip
-# Sums of float32 in another order.
-ROUNDING = 3e-6
-
-
-def merged_weights(family, *adapters):
-    """Return component id → name → weight, with adapters merged in, and without."""
-    path = random_checkpoint(family, 0)
-    opened = open_checkpoint(path, family, adapters=adapters)
-    return [
-        {
-            c.id: {n: p.detach() for n, p in each.load(c).named_parameters()}
-            for c in family.components
-            if c.role in (DENOISER, TEXT_ENCODER)
-        }
-        for each in (opened, open_checkpoint(path, family))
-    ]
-
-
-def compare_all(found, expected, base):
-    """Compare every weight; returns how many an adapter changed."""
-    changed = 0
-    for component, weights in expected.items():
-        for name, weight in weights.items():
-            have, before = found[component][name], base[component][name]
-            error = float((have - weight).abs().max())
-            assert error <= ROUNDING * float(weight.abs().max() + 1), (component, name, error)
-            if not torch.equal(have, before):
-                # What an adapter changes, it changes visibly.
-                assert float((have - before).abs().max()) > 100 * error
-                changed += 1
-    return changed
-
-
-def fused_by_diffusers(family, path, scale, names):
-    """Return component id → name → weight, as diffusers loads and fuses an adapter."""
-    pipeline = load_pipeline(open_checkpoint(random_checkpoint(family, 0), family))
-    # Of SD 1.x, diffusers reads original names only if it is told how many blocks there are.
-    told = {} if "text_encoder_2" in names else {"unet_config": pipeline.unet.config}
-    pipeline.load_lora_weights(str(path.parent), weight_name=path.name, **told)
-    pipeline.fuse_lora(lora_scale=scale)
-    return {
-        component: own_weights(getattr(pipeline, component), weights)
-        for component, weights in names.items()
-    }
-
-
-def own_weights(module, names):
-    """Return the weights of a module that has PEFT's layers around its own."""
-    found = {name.replace(".base_layer", ""): p for name, p in module.state_dict().items()}
-    return {name: found[name] for name in names}
-
-
-def fused_by_peft(module, component, path, scale):
-    """Merge an adapter into a module with PEFT alone, and return it."""
-    from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        settings = json.loads(file.metadata()["lora_adapter_metadata"])
-    prefix = f"{component}."
-    own = {k.removeprefix(prefix): v for k, v in settings.items() if k.startswith(prefix)}
-    state = {
-        key.removeprefix(prefix): tensor
-        for key, tensor in load_file(path).items()
-        if key.startswith(prefix)
-    }
-    if not hasattr(module, "text_model"):
-        state = {key.removeprefix("text_model."): tensor for key, tensor in state.items()}
-    inject_adapter_in_model(LoraConfig(**own), module)
-    result = set_peft_model_state_dict(module, state)
-    assert not result.unexpected_keys
-    for layer in module.modules():
-        if hasattr(layer, "lora_magnitude_vector"):
-            layer.scale_layer(scale)
-            layer.merge()
-    return module
 
 
 @pytest.mark.slow
@@ -138,47 +68,6 @@ def test_weights_are_those_that_diffusers_fuses(model, form, scale, tmp_path):
             module = fused_by_peft(checkpoint.load(encoder), encoder.id, path, scale)
             expected[encoder.id] = own_weights(module, base[encoder.id])
     assert compare_all(found, expected, base) == open_adapter(path, family).count
-
-
-def merged_by_lycoris(kind, tensors, name, weight, bias, scale):
-    """Return weight and bias of one layer as LyCORIS computes its forward pass."""
-    from lycoris.functional.lokr import kron_weight
-    from lycoris.modules import get_module, make_module
-
-    if kind.startswith("lokr-"):
-        # LyCORIS' class of modules makes no factors of so few values.
-        parts = ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")
-        found = [tensors.get(f"{name}.lokr_{part}") for part in parts]
-        alpha = float(tensors[f"{name}.alpha"]) / len(tensors[f"{name}.lokr_w2_b"])
-        difference = kron_weight(*found, scale=alpha).reshape(weight.shape)
-        return weight + difference * scale, bias
-    out, inner, *kernel = weight.shape
-    layer = (
-        torch.nn.Conv2d(inner, out, kernel, bias=bias is not None)
-        if kernel
-        else torch.nn.Linear(inner, out, bias=bias is not None)
-    )
-    layer.weight.data.copy_(weight)
-    if bias is not None:
-        layer.bias.data.copy_(bias)
-    algorithm, parameters = get_module(tensors, name)
-    with torch.no_grad():
-        module = make_module(algorithm, parameters, name, layer)
-        module.multiplier = scale
-        if kind == "full":
-            return module.get_merged_weight(scale)
-        # As its forward pass does. get_merged_weight applies alpha twice for LoHa and LoKr.
-        if hasattr(module, "make_weight"):
-            difference = module.make_weight() * module.scale
-        else:
-            difference = module.get_weight(module.shape)
-        difference = difference.reshape(weight.shape)
-        if module.wd:
-            # LyCORIS scales the lengths alone, so that a scale of 0 does not give the weight back.
-            # ComfyUI's weight_decompose and A1111's finalize_updown take the share of the whole.
-            whole = module.apply_weight_decompose(weight + difference, 1)
-            return weight + scale * (whole - weight), bias
-        return weight + difference * scale, bias
 
 
 @pytest.mark.slow
@@ -241,8 +130,10 @@ def test_every_spelling_means_what_diffusers_takes_it_for():
                     split = split_key(key)
                     assert split is not None
                     assert split.part == "down"
-                    target = table.find(split.layer)
-                    assert target == Target(component, parameter.removesuffix(".weight")), spelling
+                    [place] = table.find(split.layer)
+                    target = Target(component, parameter.removesuffix(".weight"))
+                    assert place.target == target, spelling
+                    assert place.rows.pieces == 1
 
 
 def _without_level(value):
@@ -258,10 +149,10 @@ def test_no_two_layers_have_one_spelling():
             names = list_names(component).shapes
             modules = [n.removesuffix(".weight") for n in names if n.endswith(".weight")]
             found = {}
-            for name, module in family.architecture.spell_adapter_modules(
-                family, component, modules
-            ):
-                assert found.setdefault(name, module) == module
+            for name, rows in family.architecture.spell_adapter_modules(family, component, modules):
+                # Layers that are one matrix have the same name, and other rows of it.
+                place = (name, rows.pieces, rows.order)
+                assert found.setdefault(place, rows.module) == rows.module
 
 
 def test_sums_run_in_order_and_are_not_fused():

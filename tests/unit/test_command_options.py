@@ -53,7 +53,7 @@ def assert_refused(capsys, words, said):
 
 def may_be_blank(parameter):
     return isinstance(parameter, click.Option) and parameter.name in (
-        "prompt", "negative", "prompt2", "negative2"
+        "prompt", "negative", "prompt2", "negative2", "prompt3", "negative3"
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from peak_bounds import BOUNDS
 from tools.readme_figures import FILE, README, with_figures
 from wsd import errors
 from wsd.cli.main import cli
+from wsd.models.registry import FAMILIES
 from wsd.util.files import REPOSITORY
 
 PAGES = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]
@@ -174,11 +175,17 @@ def test_the_readmes_figures_are_those_that_were_measured():
     assert README.read_text() == with_figures(README.read_text(), json.loads(FILE.read_text()))
 
 
+def test_the_memory_of_every_family_has_a_bound():
+    """``tests/integration/test_matches.py`` compares them with what is planned."""
+    kept = json.loads(BOUNDS.read_text())
+    assert [name for name in FAMILIES if "w8a16" not in kept.get(name, {})] == []
+
+
 def test_the_peaks_of_large_models_are_those_that_bounds_are_kept_of():
     text = (REPOSITORY / "docs" / "checkpoints.md").read_text()
     kept = json.loads(BOUNDS.read_text())
     found = re.findall(r"^\| `(\S+)` (\S+) `(\S+)` \|[^|]+\|(.+)\|$", text, re.MULTILINE)
-    assert len(found) == 2
+    assert len(found) == 3
     for name, size, dtype, peaks in found:
         ways = [f"{size} {way}" for way in ("resident", "resident tiles", "offload")]
         expected = [f"{kept[name][dtype][way] / 1024:.2f} GiB" for way in ways]

@@ -14,13 +14,14 @@ import torch
 from PIL import Image
 
 from commands import exit_code, wsd
+from grain import GRAIN
 from speck import LEVELS, SPECK, SPECK_XL
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.errors import UsageError
 from wsd.evaluate.diffusers_reference import choose_size, draw_reference, load_pipeline
 from wsd.models.registry import FAMILIES
-from wsd.models.schedulers import suitable_schedulers
+from wsd.models.schedulers import noise_kind, suitable_schedulers
 from wsd.runtime.given_picture import GivenPicture, read_given_picture
 from wsd.runtime.picture_fit import fit_mask, fit_picture
 from wsd.runtime.request import GenerationRequest
@@ -32,8 +33,10 @@ PIPELINES = {
     ("speck", True): diffusers.StableDiffusionInpaintPipeline,
     ("speck-xl", False): diffusers.StableDiffusionXLImg2ImgPipeline,
     ("speck-xl", True): diffusers.StableDiffusionXLInpaintPipeline,
+    ("grain", False): diffusers.StableDiffusion3Img2ImgPipeline,
+    ("grain", True): diffusers.StableDiffusion3InpaintPipeline,
 }
-MODELS = {family.name: family for family in (SPECK, SPECK_XL, LEVELS)}
+MODELS = {family.name: family for family in (SPECK, SPECK_XL, LEVELS, GRAIN)}
 # Without noise of its own, with it, of two evaluations in a step, and of several steps.
 SOME = ("ddim", "euler_a", "heun", "dpmpp")
 REQUEST = GenerationRequest("a large red circle", seed=2, steps=4, guidance_scale=3.0)
@@ -65,7 +68,7 @@ def opened():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "masked"), PIPELINES)
-@pytest.mark.parametrize("strength", [0.5, 1.0])
+@pytest.mark.parametrize("strength", [0.5, 0.6, 1.0])
 def test_it_draws_what_diffusers_draws(opened, name, masked, strength):
     checkpoint, pipeline = opened(name)
     picture = GivenPicture(make_picture(), strength, make_mask() if masked else None)
@@ -76,6 +79,8 @@ def test_it_draws_what_diffusers_draws(opened, name, masked, strength):
     )
     theirs.set_progress_bar_config(disable=True)
     given = {"image": Image.fromarray(picture.image), "strength": strength}
+    if name == "grain":
+        given |= {"width": 16, "height": 16}
     if masked:
         mask = Image.fromarray(picture.mask)
         given |= {"mask_image": mask, "width": 16, "height": 16}
@@ -86,6 +91,7 @@ def test_it_draws_what_diffusers_draws(opened, name, masked, strength):
         generator=torch.Generator().manual_seed(2),
         output_type="latent",
         **given,
+        **checkpoint.family.architecture.call_options(checkpoint.family),
     ).images
     np.testing.assert_array_equal(latents, expected.numpy().ravel())
     assert images.shape == (1, 16, 16, 3)
@@ -106,6 +112,34 @@ def test_every_scheduler_draws_from_a_picture(opened, scheduler):
         images, latents = draw_reference(checkpoint, pipeline, wanted, Quiet(), picture=picture)
         assert np.isfinite(latents).all()
         assert images.std() > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["flow_euler", "flow_heun"])
+def test_a_masked_picture_is_decoded_with_the_shift(opened, scheduler):
+    """diffusers' pipeline for masks leaves the shift out; its other pipelines do not."""
+    checkpoint, pipeline = opened("grain")
+    picture = GivenPicture(make_picture(), 0.6, make_mask())
+    request = replace(REQUEST, scheduler=scheduler)
+    images, latents = draw_reference(checkpoint, pipeline, request, Quiet(), picture=picture)
+    config = pipeline.vae.config
+    drawn = torch.from_numpy(latents).reshape(checkpoint.family.latent_space.shape((16, 16)))
+    with torch.no_grad():
+        shifted = pipeline.vae.decode(drawn / config.scaling_factor + config.shift_factor).sample
+    expected = pipeline.image_processor.postprocess(shifted, output_type="np")
+    np.testing.assert_array_equal(images, (expected * 255).round().astype(np.uint8))
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7, 20, 28])
+def test_steps_of_flow_matching_are_counted_as_diffusers_counts_them(opened, steps):
+    checkpoint, pipeline = opened("grain")
+    members = pipeline.components
+    theirs = diffusers.StableDiffusion3Img2ImgPipeline(**members)
+    theirs.scheduler.set_timesteps(steps)
+    for strength in (0.05, 0.3, 0.58, 0.6, 0.75, 0.999, 1.0):
+        _, expected = theirs.get_timesteps(steps, strength, "cpu")
+        kind = noise_kind(checkpoint.scheduler)
+        assert GivenPicture(make_picture(), strength).count_steps(steps, kind) == expected
 
 
 @pytest.mark.slow

@@ -8,9 +8,10 @@ from PIL import Image
 
 from commands import wsd
 from wsd.models.schedulers import SCHEDULERS
+from wsd.runtime.driver import page_options
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.infotext import format_settings
-from wsd.runtime.request import GenerationRequest, SizeConditions
+from wsd.runtime.request import GenerationRequest, SizeConditions, SkipLayerGuidance
 from wsd.spec.picture import FITS
 
 REQUEST = GenerationRequest(
@@ -59,8 +60,11 @@ def of_prompt(request):
         "promptSyntax": request.prompt_syntax,
         "prompt2": request.prompt2,
         "negativePrompt2": request.negative_prompt2,
+        "prompt3": request.prompt3,
+        "negativePrompt3": request.negative_prompt3,
         "guidanceRescale": request.guidance_rescale,
         "clipSkip": request.clip_skip,
+        **{name: value for name, value in page_options(request).items() if name.startswith("skip")},
         "conditions": {camel[name]: pair for name, pair in request.conditions.given().items()},
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -78,9 +82,11 @@ CHANGES = {
     "a plain prompt with AND": {"prompt": "a star AND a moon"},
     "second prompts": {"prompt2": "two, three", "negative_prompt": "", "negative_prompt2": ""},
     "odd second prompts": {"prompt2": ' "quoted', "negative_prompt2": "[a]"},
+    "third prompts": {"prompt3": "two, (three:1.2)", "negative_prompt3": ""},
     "sizes": {"conditions": SizeConditions((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12))},
     "rescale": {"guidance_rescale": 0.7},
     "skipped layers": {"clip_skip": 1},
+    "skip-layer guidance": {"skip_layers": SkipLayerGuidance((7, 8, 9), 3.0, 0.0, 1 / 3)},
     "whole numbers": {"guidance_scale": 8.0, "eta": 1.0, "seed": -5},
     **{name: {"scheduler": name} for name in SCHEDULERS},
 }

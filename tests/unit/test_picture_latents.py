@@ -21,6 +21,25 @@ def moments():
     return drawn
 
 
+@pytest.mark.parametrize("sampled", [False, True])
+def test_latents_are_shifted_before_they_are_scaled(javascript, moments, sampled):
+    """As diffusers' StableDiffusion3Img2ImgPipeline does it."""
+    scale, shift = 1.5305, 0.0609
+    posterior = DiagonalGaussianDistribution(moments)
+    taken = posterior.sample(torch.Generator().manual_seed(5)) if sampled else posterior.mode()
+    noise = torch.randn(SHAPE, generator=torch.Generator().manual_seed(5)).flatten().tolist()
+    found = javascript(
+        {
+            "call": "take_latents",
+            "moments": moments.flatten().tolist(),
+            "noise": noise if sampled else None,
+            "space": {"channels": SHAPE[1], "scaling_factor": scale, "shift_factor": shift},
+        }
+    )
+    expected = (taken - shift) * scale
+    np.testing.assert_allclose(found, expected.flatten(), rtol=5e-7, atol=5e-7)
+
+
 @pytest.mark.parametrize("normalised", [False, True])
 @pytest.mark.parametrize("sampled", [False, True])
 def test_latents_are_taken_from_moments(javascript, moments, sampled, normalised):

@@ -12,10 +12,12 @@ from wsd.compiler.schedule_database import (
     RECORDS,
     TABLE,
     WORKLOADS,
+    ChosenDatabases,
     ScheduleDatabase,
     TunedKernel,
     TuningAdapter,
     check_database,
+    default_databases,
     read_database,
     tuning_target,
     write_database,
@@ -25,7 +27,7 @@ from wsd.errors import UsageError
 from wsd.models.registry import FAMILIES
 
 ADAPTER = TuningAdapter("a vendor", "an architecture", "a description")
-EMPTY = ScheduleDatabase(tuning_target(SPECK, "f32", "0.27.0"), ADAPTER, ((16, 16),), 3)
+EMPTY = ScheduleDatabase(tuning_target(SPECK, "f32", "0.27.0"), ADAPTER, ((16, 16),), 3, 1.05)
 ONE = replace(
     EMPTY,
     kernels=(TunedKernel("linear", 2.0, 1.0),),
@@ -116,17 +118,58 @@ def test_a_database_of_something_else_is_refused_by_name(tmp_path, wanted, said)
 
 @pytest.mark.slow
 def test_the_key_and_the_toolchain_have_the_database():
-    def key(database):
-        return library_key(SPECK, SPECK.sizes, "f32", database=database)
+    def key(*databases):
+        return library_key(SPECK, SPECK.sizes, "f32", databases=ChosenDatabases(databases))
 
-    assert key(ONE).differences(key(None)) == ["toolchain.schedule_database"]
-    assert key(ONE).differences(key(TWO)) == ["toolchain.schedule_database"]
-    assert (
-        key(ONE).differences(key(replace(ONE, seed=4, adapter=replace(ADAPTER, vendor="")))) == []
-    )
+    # The class of the adapter decides where the schedules run.
+    elsewhere = replace(ONE, adapter=replace(ADAPTER, vendor="another"))
+    for other in ([], [TWO], [elsewhere], [ONE, elsewhere]):
+        assert key(ONE).differences(key(*other)) == ["toolchain.schedule_database"]
+    described = replace(ONE, seed=4, adapter=replace(ADAPTER, description="another driver"))
+    assert key(ONE).differences(key(described)) == []
     # The library's toolchain goes to the manifest and from there to the provenance.
-    assert toolchain(ONE)["schedule_database"] == f"sha256:{ONE.digest}"
+    assert toolchain(ChosenDatabases((ONE,)))["schedule_database"] == f"sha256:{ONE.digest}"
+    both = toolchain(ChosenDatabases((ONE, elsewhere)))["schedule_database"]
+    assert both == f"sha256:{ONE.digest}, sha256:{elsewhere.digest}"
     assert "schedule_database" not in toolchain()
+
+
+def test_a_model_brings_the_databases_of_this_tvm_variant_and_precision(tmp_path):
+    family = replace(SPECK, schedules=tmp_path)
+    assert default_databases(SPECK, "f32", "0.27.0") == ChosenDatabases()
+    assert default_databases(family, "f32", "0.27.0") == ChosenDatabases()
+    write_database(ONE, tmp_path / "one")
+    elsewhere = replace(TWO, adapter=replace(ADAPTER, vendor="another"))
+    write_database(elsewhere, tmp_path / "two")
+    write_database(replace(ONE, target=replace(ONE.target, tvm="0.21.0")), tmp_path / "three")
+    assert default_databases(family, "f32", "0.27.0").databases == (ONE, elsewhere)
+    assert len(default_databases(family, "f32", "0.21.0").databases) == 1
+    assert default_databases(family, "f32", "0.28.0") == ChosenDatabases()
+    assert default_databases(family, "f16", "0.27.0") == ChosenDatabases()
+    # A checkpoint's variant of the family has other functions.
+    variant = replace(BROAD, schedules=tmp_path)
+    assert default_databases(variant, "f32", "0.27.0") == ChosenDatabases()
+    twin = replace(TWIN, schedules=tmp_path)
+    assert default_databases(twin, "f32", "0.27.0").databases == (ONE, elsewhere)
+
+
+@pytest.mark.slow
+def test_the_key_has_the_databases_that_come_with_a_model(tmp_path):
+    family = replace(SPECK, schedules=tmp_path)
+    write_database(replace(ONE, target=replace(ONE.target, tvm=version())), tmp_path / "one")
+    key = library_key(family, SPECK.sizes, "f32")
+    without = library_key(family, SPECK.sizes, "f32", databases=ChosenDatabases())
+    assert key.differences(without) == ["toolchain.schedule_database"]
+    assert without.differences(library_key(SPECK, SPECK.sizes, "f32")) == []
+
+
+@pytest.mark.parametrize("command", ["compile", "build"])
+def test_a_named_database_and_none_exclude_each_other(tmp_path, capsys, command):
+    words = (command, "--model", SPECK.name, "--database", tmp_path, "--no-database")
+    assert exit_code(*words, "--out", tmp_path / "out") == 2
+    message, hint = capsys.readouterr().err.splitlines()
+    assert message == "error: --no-database is given, and --database too"
+    assert "leave --no-database out" in hint
 
 
 @pytest.mark.slow

@@ -128,10 +128,11 @@ def test_a_plain_prompt_weighs_nothing(folder):
     """The reference of weighted prompts joins states as diffusers' pipeline does."""
     for family in (GRAIN, WITHOUT):
         pipeline = load_pipeline(open_checkpoint(folder, family))
-        found = encode_prompt(pipeline, family.conditioning, ("a red circle", "blue"))
+        texts = ("a red circle", "blue", "two stars")
+        found = encode_prompt(pipeline, family.conditioning, texts, syntax="plain")
         with torch.no_grad():
             expected = pipeline.encode_prompt(
-                "a red circle", "blue", None, device="cpu", do_classifier_free_guidance=False,
+                *texts, device="cpu", do_classifier_free_guidance=False,
                 max_sequence_length=family.conditioning.room,
             )  # fmt: skip
         torch.testing.assert_close(found.embeddings, expected[0], rtol=1e-5, atol=1e-6)

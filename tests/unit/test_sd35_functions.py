@@ -11,7 +11,7 @@ from wsd.frontend.entry_points import make_entry_points
 from wsd.models.instantiate import build_module, build_skeleton
 from wsd.models.sd35.medium import FAMILY
 from wsd.models.sd35.transformer import PatchPositions
-from wsd.spec.roles import DENOISER, GUIDED_DENOISER, VAE_DECODER
+from wsd.spec.roles import BLOCK_SCALES, DENOISER, GUIDED_DENOISER, VAE_DECODER
 
 TOKENS, WIDTH = 77, 16
 
@@ -121,6 +121,7 @@ def test_the_transformer_is_diffusers(modules, ids):
     for single, both in zip(plain, guided, strict=True):
         inputs = {spec.name: torch.randn(spec.shape, generator=generator) for spec in both.inputs}
         inputs["timestep"], inputs["guidance_scale"] = torch.tensor([640.5]), torch.tensor([4.5])
+        inputs[BLOCK_SCALES] = torch.ones(1, 3)
         texts = {
             side: (inputs[f"{side}text_embeddings"], inputs[f"{side}pooled_text"])
             for side in ("", "negative_")
@@ -137,6 +138,29 @@ def test_the_transformer_is_diffusers(modules, ids):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
         guided_as_diffusers = without + 4.5 * (expected - without)
         torch.testing.assert_close(found_both, guided_as_diffusers, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left_out", [[], [0], [1], [2], [0, 2], [0, 1, 2]], ids=str)
+def test_blocks_are_left_out_as_in_diffusers(modules, ids, left_out):
+    """The first block has two attentions, and the last one gives no text."""
+    pipeline = make_pipeline(modules, ids)
+    single = entries(modules, role=DENOISER)[0]
+    generator = torch.Generator().manual_seed(4)
+    inputs = {spec.name: torch.randn(spec.shape, generator=generator) for spec in single.inputs}
+    inputs["timestep"] = torch.tensor([640.5])
+    inputs[BLOCK_SCALES] = torch.tensor([[float(index not in left_out) for index in range(3)]])
+    with torch.no_grad():
+        found = single.module(*(inputs[spec.name] for spec in single.inputs))
+        expected, whole = (
+            pipeline.transformer(
+                inputs["latents"], inputs["text_embeddings"], inputs["pooled_text"],
+                inputs["timestep"], skip_layers=skipped, return_dict=False,
+            )[0]
+            for skipped in (left_out, None)
+        )  # fmt: skip
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    assert torch.allclose(expected, whole, rtol=1e-2) != bool(left_out)
 
 
 @pytest.mark.slow

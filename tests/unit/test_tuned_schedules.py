@@ -1,6 +1,5 @@
-"""A tuned schedule is recorded as TVM does, applied from its files, and computes the same."""
+"""A tuned schedule is recorded as TVM does, and read from its files it becomes a variant."""
 
-import json
 import subprocess
 import sys
 import time
@@ -14,15 +13,18 @@ from tvm.relax import op
 
 from relax_functions import relax_function
 from speck import SPECK
+from wsd.compiler import driver
 from wsd.compiler.dump import Dump
-from wsd.compiler.passes.tuned_schedules import apply_tuned_schedules
+from wsd.compiler.match.replace import shader_variants
 from wsd.compiler.pipeline import (
+    lower,
     lowering_passes,
     report_functions,
     run_passes,
     scheduling_passes,
 )
 from wsd.compiler.schedule_database import (
+    ChosenDatabases,
     ScheduleDatabase,
     TunedKernel,
     TuningAdapter,
@@ -32,34 +34,47 @@ from wsd.compiler.schedule_database import (
 )
 from wsd.compiler.tir.schedule.candidates import schedule_candidates
 from wsd.compiler.tir.schedule.matmul_direct import DirectTile, MatmulDirect
+from wsd.compiler.tuned_variants import add_tuned_variants
 from wsd.compiler.tvm_compat import (
+    build_functions,
     describe_record,
-    is_scheduled,
     normalized,
+    shared_bytes,
+    standalone_shader,
+    storage_buffers,
     target,
-    thread_extents,
     tir,
     version,
 )
-from wsd.errors import UsageError
+from wsd.errors import CompileError, ToolError, UsageError
 from wsd.evaluate import tune_schedules
-from wsd.evaluate.tune_schedules import Budget, agree, tune_family, tune_function
+from wsd.evaluate.tune_schedules import (
+    Budget,
+    agree,
+    tune_family,
+    tune_function,
+)
+from wsd.kernels.registry import TUNED
+from wsd.kernels.variant import Launch, Variant
 from wsd.runtime.kernel_runner import KernelAdapter
 from wsd.util.progress import Quiet
 
 EMPTY = ScheduleDatabase(
     TuningTarget(version(), "a model", "its architecture", "f32"),
-    TuningAdapter("", "", ""), ((16, 16),), 0,
+    TuningAdapter("google", "swiftshader", "SwiftShader driver"), ((16, 16),), 0, 1.05,
 )  # fmt: skip
 TILE = DirectTile(2, 4, threads=32, depth=4)
 
 
-def fused(m=16, n=24, k=8):
+def imported(m=16, n=24, k=8):
     def body(emit, x, w):
         return emit(op.nn.relu(emit(op.matmul(x, emit(op.permute_dims(w))))))
 
-    module = relax_function({"x": (m, k), "w": (n, k)}, body)
-    return run_passes(lowering_passes({}), module, Dump())
+    return relax_function({"x": (m, k), "w": (n, k)}, body)
+
+
+def fused(m=16):
+    return run_passes(lowering_passes({}), imported(m), Dump())
 
 
 def the_function(module):
@@ -86,24 +101,111 @@ def test_a_tile_that_divides_a_gemm_is_taken_and_another_is_not():
             assert MatmulDirect(tile).apply(function, target(), False) is None
 
 
-def test_a_database_schedules_its_function_before_the_rules(tmp_path):
-    module = fused()
+@pytest.fixture(scope="module")
+def module():
+    return fused()
+
+
+@pytest.mark.slow
+def test_a_database_gives_its_function_a_variant_for_the_adapters_it_was_tuned_on(module, tmp_path):
     write_database(database_of(module), tmp_path)
-    tuned = apply_tuned_schedules(module, read_database(tmp_path))
-    assert is_scheduled(the_function(tuned))
-    assert not is_scheduled(the_function(module))
+    [(name, [variant])] = add_tuned_variants({}, module, [read_database(tmp_path)]).items()
+    assert name == "fused_linear_relu"
+    assert (variant.name, variant.adapter_classes) == (TUNED, ("google swiftshader",))
+    [launch] = variant.launches
     # 16x24 outputs in tiles of 2x4 are 48 threads.
-    assert thread_extents(the_function(tuned)) == {"blockIdx.x": 2, "threadIdx.x": 32}
-    passed = run_passes(scheduling_passes(read_database(tmp_path)), module, Dump())
-    assert thread_extents(the_function(passed)) == {"blockIdx.x": 2, "threadIdx.x": 32}
-    own = run_passes(scheduling_passes(), module, Dump())
-    assert thread_extents(the_function(own)) == {"blockIdx.x": 1, "threadIdx.x": 64}
+    assert (launch.grid, variant.threads, variant.shared_bytes) == ((2, 1, 1), 32, 0)
+    assert "@workgroup_size(32, 1, 1)\nfn main(" in launch.head + launch.body
+    # The kernel of the rules, which the library keeps, has the same buffers.
+    own = run_passes(scheduling_passes(), fused(), Dump())
+    [shader] = build_functions({name: the_function(own)}).values()
+    assert "@workgroup_size(64, 1, 1)" in shader
+    assert sorted(storage_buffers(shader)) == sorted(launch.buffers)
 
 
-def test_a_database_of_other_functions_is_refused():
+@pytest.mark.slow
+def test_a_tuned_variant_comes_after_the_written_ones_and_counts_as_they_do(module):
+    written = Variant((), name="gemm_tiled_f32", operations=7)
+    other = Variant((), name="gemm_tiled_f32", operations=9)
+    found = add_tuned_variants(
+        {"fused_linear_relu": [written], "other": [other]}, module, [database_of(module)]
+    )
+    assert found["other"] == [other]
+    first, last = found["fused_linear_relu"]
+    assert first == written
+    assert (last.name, last.operations) == (TUNED, 7)
+
+
+def test_a_database_of_other_functions_gives_none(module):
+    assert add_tuned_variants({}, fused(m=8), [database_of(module)]) == {}
+
+
+@pytest.mark.slow
+def test_a_named_database_that_is_of_no_use_is_refused(module):
+    chosen = ChosenDatabases((database_of(module),), named=True)
+    _, report = lower(imported(), {}, Dump(), chosen.databases)
+    driver._check_use(chosen, report)
+    _, without = lower(imported(m=8), {}, Dump(), chosen.databases)
     with pytest.raises(UsageError, match="a model has schedules for none") as caught:
-        apply_tuned_schedules(fused(m=8), database_of(fused()))
-    assert "tune anew" in caught.value.hint
+        driver._check_use(chosen, without)
+    assert "leave --database out" in caught.value.hint
+
+
+@pytest.mark.slow
+def test_databases_of_several_adapters_give_a_variant_each(module):
+    other = replace(
+        database_of(module, DirectTile(4, 4)), adapter=TuningAdapter("nvidia", "hopper", "")
+    )
+    [variants] = add_tuned_variants({}, module, [database_of(module), other]).values()
+    assert [v.adapter_classes for v in variants] == [("google swiftshader",), ("nvidia hopper",)]
+    assert len({v.launches[0].body for v in variants}) == 2
+
+
+SHADER = """@group(0) @binding(0) var<storage, read_write> y_ptr : array<f32>;
+var<workgroup> a : array<f32, 32>;
+var<workgroup> b : array<vec4<f16>, 16>;
+
+struct PODArgs {
+  packGridDimX: u32
+}
+@group(0) @binding(1) var<uniform> podArgs : PODArgs;
+
+@compute @workgroup_size(64, 1, 1)
+fn f_kernel(
+  @builtin(workgroup_id) blockIdx : vec3<u32>,
+) {
+  if (blockIdx.z * gridDim.x + blockIdx.x > podArgs.packGridDimX) { return; }
+}
+"""
+
+
+def test_a_shader_that_stands_alone_has_no_uniform_buffer():
+    code = standalone_shader(SHADER, "f_kernel", 5)
+    assert "uniform" not in code
+    assert "PODArgs" not in code
+    assert "fn main(\n" in code
+    assert "blockIdx.x > 5u) { return; }" in code
+    assert shared_bytes(SHADER) == shared_bytes(code) == 4 * 32 + 8 * 16
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("packGridDimX: u32", "n: i32,\n  packGridDimX: u32"), ("fn f_kernel(", "fn g_kernel("),
+     ("podArgs.packGridDimX)", "5u)")],
+)  # fmt: skip
+def test_a_shader_that_needs_its_uniform_buffer_is_refused(change):
+    with pytest.raises(CompileError, match="f_kernel") as caught:
+        standalone_shader(SHADER.replace(*change), "f_kernel", 5)
+    assert "adapt standalone_shader" in caught.value.hint
+
+
+def test_a_tuned_schedule_of_a_kernel_that_becomes_several_is_refused():
+    launch = Launch("", "", (1, 1, 1), ("y",))
+    variants = {"f": [Variant((launch,), name=TUNED, adapter_classes=("google swiftshader",))]}
+    shaders = {"f_kernel": SHADER}
+    assert shader_variants(variants, {}, shaders)["kernels"].keys() == {"f_kernel"}
+    with pytest.raises(CompileError, match="f becomes several kernels"):
+        shader_variants(variants, {}, {**shaders, "f_kernel_1": SHADER})
 
 
 @pytest.mark.full
@@ -111,17 +213,16 @@ def test_a_database_of_other_functions_is_refused():
 def test_a_database_is_applied_in_another_process(tmp_path):
     write_database(database_of(fused()), tmp_path)
     code = (
-        "import json, sys; from pathlib import Path\n"
-        "from test_tuned_schedules import fused, the_function, thread_extents\n"
-        "from test_tuned_schedules import apply_tuned_schedules, read_database\n"
-        "module = apply_tuned_schedules(fused(), read_database(Path(sys.argv[1])))\n"
-        "print(json.dumps(thread_extents(the_function(module))))\n"
+        "import sys; from pathlib import Path\n"
+        "from test_tuned_schedules import add_tuned_variants, fused, read_database\n"
+        "found = add_tuned_variants({}, fused(), [read_database(Path(sys.argv[1]))])\n"
+        "print([v.launches[0].grid for [v] in found.values()])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}", str(tmp_path)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert json.loads(done.stdout) == {"blockIdx.x": 2, "threadIdx.x": 32}
+    assert done.stdout == "[(2, 1, 1)]\n"
 
 
 def test_candidates_are_the_same_in_the_same_order():
@@ -166,7 +267,8 @@ class TimedHost:
     """In the place of an adapter: each kernel takes the time of its place among them."""
 
     adapter = KernelAdapter(
-        vendor="", architecture="", description="SwiftShader", features=frozenset(), threads=256,
+        vendor="google", architecture="swiftshader", description="SwiftShader",
+        features=frozenset(), threads=256,
         shared_bytes=16384, subgroup_size=(0, 0), subgroup_matrices=frozenset(),
     )  # fmt: skip
 
@@ -209,6 +311,15 @@ def test_a_candidate_that_is_far_slower_is_run_once(
         assert (tuned.before, tuned.after) == (own, others)
 
 
+def test_an_adapter_without_a_vendor_is_refused(monkeypatch, tmp_path):
+    host = TimedHost(1.0, 1.0)
+    host.adapter = replace(TimedHost.adapter, vendor="")
+    monkeypatch.setattr(tune_schedules, "open_kernel_host", lambda: nullcontext(host))
+    with pytest.raises(ToolError, match="does not say its vendor"):
+        tune_family(SPECK, SPECK.sizes, "f32", tmp_path / "new", 1, 1, 0, 1.05, Quiet())
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.slow
 def test_a_search_that_is_continued_repeats_nothing(candidates, monkeypatch, tmp_path):
     module = fused(m=8)
@@ -217,9 +328,9 @@ def test_a_search_that_is_continued_repeats_nothing(candidates, monkeypatch, tmp
         tune_schedules, "fuse_family", lambda *_: (module, report_functions(module))
     )
 
-    def tune(host, seed):
+    def tune(host, seed, gain=1.05):
         monkeypatch.setattr(tune_schedules, "open_kernel_host", lambda: nullcontext(host))
-        found = tune_family(SPECK, SPECK.sizes, "f32", tmp_path, 100, 60, seed, Quiet())
+        found = tune_family(SPECK, SPECK.sizes, "f32", tmp_path, 100, 60, seed, gain, Quiet())
         assert read_database(tmp_path) == found
         return found
 
@@ -230,6 +341,13 @@ def test_a_search_that_is_continued_repeats_nothing(candidates, monkeypatch, tmp
     again = TimedHost(2.0, 1.0)
     assert tune(again, 0) == found
     assert again.repeats == {}
+    # A schedule that gains too little is not kept, until less is asked for.
+    little = TimedHost(1.2, 1.0)
+    found = tune(little, 0, 1.3)
+    assert (found.kernels, len(found.without_gain)) == ((), 1)
+    unasked = TimedHost(1.2, 1.0)
+    assert tune(unasked, 0, 1.3) == found
+    assert unasked.repeats == {}
     # Another seed tries other candidates.
     faster = TimedHost(2.0, 1.0)
     [kernel] = tune(faster, 1).kernels

@@ -135,6 +135,7 @@ export type {
 } from "./api/types";
 export {
   compiledSizes,
+  guidanceLayers,
   hasEncoder,
   hasSafetyChecker,
   maxClipSkip,

@@ -71,7 +71,9 @@ const FOUND: Record<keyof FoundSettings, true> = {
   ...{ secondWidth: true, secondHeight: true, secondSteps: true, secondStrength: true },
   ...{ upscale: true, loras: true, promptSyntax: true, prompt2: true, negativePrompt2: true },
   ...{ guidanceRescale: true, conditions: true, clipSkip: true, isOurs: true },
-  ...{ clipStop: true, inversions: true },
+  ...{ clipStop: true, inversions: true, skipGuidanceLayers: true, skipLayerGuidanceScale: true },
+  ...{ skipLayerGuidanceStart: true, skipLayerGuidanceStop: true, prompt3: true },
+  negativePrompt3: true,
 };
 
 test("the row of readSettings has what it can find", () => {

@@ -24,6 +24,7 @@ from wsd.cli.options import (
     dtype_option,
     dump_option,
     layout_option,
+    no_database_option,
     schedule_options,
     scheduler_option,
     sizes_option,
@@ -36,7 +37,7 @@ from wsd.util.terminal import say
 if TYPE_CHECKING:
     from wsd.checkpoint.checkpoint import Checkpoint
     from wsd.compiler.library import Library
-    from wsd.compiler.schedule_database import ScheduleDatabase
+    from wsd.compiler.schedule_database import ChosenDatabases
     from wsd.models.registry import Family
     from wsd.models.schedule_options import Denoising, ScheduleOptions
     from wsd.util.progress import Progress
@@ -55,7 +56,16 @@ def models() -> None:
         say(f"{family.name}\t{sizes}\t{family.title}{license_}")
 
 
-@command()
+# Both name what a library is compiled with.
+_ONE_DATABASE = Unused(
+    ("--database",),
+    beside="--no-database",
+    hint="a database that is named takes the place of those that come with a model: leave "
+    "--no-database out",
+)
+
+
+@command(_ONE_DATABASE)
 @checkpoint_options("tokenizer", "random_weights", "adapters")
 @dtype_option
 @sizes_option
@@ -63,11 +73,13 @@ def models() -> None:
 @text_only_option
 @dump_option
 @database_option
+@no_database_option
 @click.option("--out", required=True, type=NEW_FOLDER,
               help="A new folder, for wsd build --library.")  # fmt: skip
 def compile(  # noqa: A001 - the command's name
     chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], dump: Path | None,
-    database: Path | None, out: Path, *, prompt_chunks: int | None, text_only: bool,
+    database: Path | None, out: Path, *, no_database: bool, prompt_chunks: int | None,
+    text_only: bool,
 ) -> None:  # fmt: skip
     """Compile a model without weights, for builds where no compiler is.
 
@@ -88,7 +100,9 @@ def compile(  # noqa: A001 - the command's name
         family = chosen.variant()
     family = _choose_functions(family, prompt_chunks, text_only=text_only)
     with Progress() as progress:
-        library = _find_library(family, dtype, sizes, None, progress, dump, database=database)
+        library = _find_library(
+            family, dtype, sizes, None, progress, dump, database=database, no_database=no_database
+        )
         write_compiled(library, out, progress)
     say(out)
 
@@ -105,10 +119,11 @@ def compile(  # noqa: A001 - the command's name
         hint="a given library is not compiled: leave --dump-ir out, or give it to wsd compile",
     ),
     Unused(
-        ("--database",),
+        ("--database", "--no-database"),
         beside="--library",
-        hint="a given library is not compiled: leave --database out, or give it to wsd compile",
+        hint="a given library is not compiled: leave it out, or give it to wsd compile",
     ),
+    _ONE_DATABASE,
     Unused(
         ("--out", "--self-test", "--examples", "--name", "--check-pictures", "--layout"),
         beside="--plan",
@@ -127,6 +142,7 @@ def compile(  # noqa: A001 - the command's name
 @text_only_option
 @dump_option
 @database_option
+@no_database_option
 @schedule_options
 @scheduler_option
 @click.option("--library", type=click.Path(path_type=Path), metavar="DIR",
@@ -167,6 +183,7 @@ def build(
     out: Path | None,
     schedule: ScheduleOptions,
     *,
+    no_database: bool,
     prompt_chunks: int | None,
     text_only: bool,
     check_pictures: bool,
@@ -201,8 +218,9 @@ def build(
         with Progress() as progress:
             planned = _choose_functions(denoising.family, prompt_chunks, text_only=text_only)
             compiled = _find_library(
-                planned, dtype, sizes, library, progress, dump, chosen.compile_options(), database
-            )
+                planned, dtype, sizes, library, progress, dump, chosen.compile_options(), database,
+                no_database=no_database,
+            )  # fmt: skip
         default = denoising.default_scheduler
         for line in describe_plan(denoising.family, compiled, denoising.scheduler, default):
             say(line)
@@ -221,8 +239,9 @@ def build(
     compiled_for = _choose_functions(checkpoint.family, prompt_chunks, text_only=text_only)
     with Progress() as progress:
         compiled = _find_library(
-            compiled_for, dtype, sizes, library, progress, dump, chosen.compile_options(), database
-        )
+            compiled_for, dtype, sizes, library, progress, dump, chosen.compile_options(), database,
+            no_database=no_database,
+        )  # fmt: skip
         build_bundle(
             checkpoint, compiled, out, progress, expected, name, examples,
             check_pictures=check_pictures, classic=layout == CLASSIC,
@@ -262,7 +281,7 @@ def _choose_functions(family: Family, prompt_chunks: int | None, *, text_only: b
 def _find_library(
     family: Family, dtype: str | None, sizes: tuple[Size, ...], folder: Path | None,
     progress: Progress, dump: Path | None = None, checkpoint: str = "",
-    database: Path | None = None,
+    database: Path | None = None, *, no_database: bool = False,
 ) -> Library:  # fmt: skip
     """Compile a family, or read what was compiled.
 
@@ -274,7 +293,8 @@ def _find_library(
         progress: shows what has been done.
         dump: where the compiler writes what it makes on the way, or None.
         checkpoint: the options that name the checkpoint, for the hint about another library.
-        database: the folder of a database of schedules, or None.
+        database: the folder of a database of schedules; None for those that come with the family.
+        no_database: whether those are left out.
     """
     from wsd.compiler.library import open_library
     from wsd.compiler.library_check import check_library
@@ -284,21 +304,34 @@ def _find_library(
         from wsd.models.resolution import check_sizes
 
         dtype = dtype or "f32"
-        tuned = None if database is None else _read_database(database, family, dtype)
+        tuned = _choose_databases(database, family, dtype, no_database=no_database)
         return compile_library(family, check_sizes(family, sizes), dtype, progress, dump, tuned)
     library = open_library(folder)
     check_library(library, family, checkpoint)
     return library
 
 
-def _read_database(folder: Path, family: Family, dtype: str) -> ScheduleDatabase:
-    """Read a database of schedules, which must be of this TVM, model and precision."""
-    from wsd.compiler.schedule_database import check_database, read_database, tuning_target
+def _choose_databases(
+    folder: Path | None, family: Family, dtype: str, *, no_database: bool
+) -> ChosenDatabases | None:
+    """Read the database that was named, which must be of this TVM, model and precision.
+
+    Returns:
+        None for the databases that come with the family.
+    """
+    from wsd.compiler.schedule_database import (
+        ChosenDatabases,
+        check_database,
+        read_database,
+        tuning_target,
+    )
     from wsd.compiler.tvm_compat import version
 
+    if folder is None:
+        return ChosenDatabases() if no_database else None
     database = read_database(folder)
     check_database(database, tuning_target(family, dtype, version()), folder)
-    return database
+    return ChosenDatabases((database,), named=True)
 
 
 @command()

@@ -17,6 +17,7 @@ from wsd.cli.options import (
     SizeType,
     adapters_option,
     checkpoint_options,
+    chunks_option,
     dtype_option,
     find_host,
     host_option,
@@ -210,6 +211,7 @@ def bench(
 @checkpoint_options("tokenizer", "random_weights", "adapters")
 @dtype_option
 @sizes_option
+@chunks_option
 @click.option("--database", required=True, metavar="DIR", type=click.Path(path_type=Path),
               help="The schedules that were found, for wsd compile --database. One that is there "
                    "is continued.")  # fmt: skip
@@ -219,9 +221,11 @@ def bench(
               help="How long to search at most.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(MIN_SEED, MAX_SEED), default=0, show_default=True,
               help="Decides the inputs and the order of the schedules.")  # fmt: skip
+@click.option("--gain", type=click.FloatRange(1.0), default=1.05, show_default=True,
+              help="How many times as fast a schedule has to make a kernel.")  # fmt: skip
 def tune(
     chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], database: Path,
-    trials: int, seconds: int, seed: int,
+    trials: int, seconds: int, seed: int, gain: float, prompt_chunks: int | None,
 ) -> None:  # fmt: skip
     """Search faster schedules of a model's generated kernels on this machine's WebGPU.
 
@@ -235,8 +239,10 @@ def tune(
     check_sizes_early(family, sizes)
     if chosen.is_given:
         family = chosen.variant()
+    if prompt_chunks is not None:
+        family = replace(family, prompt_chunks=prompt_chunks)
     found = tune_family(
-        family, check_sizes(family, sizes), dtype or "f32", database, trials, seconds, seed,
+        family, check_sizes(family, sizes), dtype or "f32", database, trials, seconds, seed, gain,
         Progress(),
     )  # fmt: skip
     for line in describe_database(found):

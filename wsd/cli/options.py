@@ -20,6 +20,9 @@ from wsd.spec.classic_names import HASHED, LAYOUTS
 from wsd.spec.picture import DEFAULT_FIT, FITS, Fit
 from wsd.spec.precision import DTYPES
 from wsd.spec.seed import MAX_SEED, MIN_SEED
+from wsd.spec.skip_layer_guidance import DEFAULT_SCALE as SKIP_SCALE
+from wsd.spec.skip_layer_guidance import DEFAULT_START as SKIP_START
+from wsd.spec.skip_layer_guidance import DEFAULT_STOP as SKIP_STOP
 from wsd.spec.tensor import Size
 from wsd.util.files import check_file_target, check_folder_target
 from wsd.util.terminal import say
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from wsd.models.registry import Family
     from wsd.models.schedule_options import ScheduleOptions
     from wsd.runtime.driver import OpenHost, RenderReport
+    from wsd.runtime.request import SkipLayerGuidance
     from wsd.spec.inference_settings import DiffusionSettings
     from wsd.spec.manifest import Manifest
 
@@ -79,6 +83,23 @@ class CornerType(click.ParamType[tuple[int, int]]):
         if not all(side.isdecimal() and len(side) <= _SIZE_DIGITS for side in (top, left)):
             self.fail(f"{value!r} is not a corner such as 0,0", param, ctx)
         return int(top), int(left)
+
+
+class LayersType(click.ParamType[tuple[int, ...]]):
+    """Numbers of layers separated by commas, written 7,8,9."""
+
+    name = "N,N,…"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Return the numbers, or fail as click does."""
+        if isinstance(value, tuple):
+            return value
+        numbers = [number.strip() for number in str(value).split(",")]
+        if not all(number.isdecimal() and len(number) <= _SIZE_DIGITS for number in numbers):
+            self.fail(f"{value!r} are not numbers of layers such as 7,8,9", param, ctx)
+        return tuple(map(int, numbers))
 
 
 class TextType(click.ParamType[str]):
@@ -262,7 +283,12 @@ dump_option = click.option(
 )  # fmt: skip
 database_option = click.option(
     "--database", metavar="DIR", type=click.Path(path_type=Path),
-    help="Tuned schedules of this model, which `wsd tune` wrote.",
+    help="Tuned schedules of this model, which `wsd tune` wrote, in place of those that come with "
+         "it.",
+)  # fmt: skip
+no_database_option = click.option(
+    "--no-database", is_flag=True,
+    help="Leave out the tuned schedules that come with the model.",
 )  # fmt: skip
 sizes_option = click.option(
     "--size", "sizes", multiple=True, type=SizeType(), help="Picture size; repeatable."
@@ -303,8 +329,13 @@ _REQUEST = {
         "--prompt-syntax", type=click.Choice(PROMPT_SYNTAXES), default="plain", show_default=True,
         help="How prompts are read: as text, or with weights as in (word:1.3)."),
     "prompt2": click.option("--second-prompt", "prompt2", type=PROMPT,
-                            help="What SDXL's second text encoder reads; the prompt unless given."),
+                            help="What the second text encoder reads; the prompt unless given."),
     "negative2": click.option("--second-negative", "negative2", type=PROMPT,
+                              help="What it reads of the negative prompt."),
+    "prompt3": click.option(
+        "--third-prompt", "prompt3", type=PROMPT,
+        help="What Stable Diffusion 3.5's third text encoder (T5) reads; the prompt unless given."),
+    "negative3": click.option("--third-negative", "negative3", type=PROMPT,
                               help="What it reads of the negative prompt."),
     "guidance_rescale": click.option(
         "--guidance-rescale", type=float, default=0, metavar="X",
@@ -313,6 +344,19 @@ _REQUEST = {
         "--clip-skip", type=click.IntRange(0), default=0, metavar="N",
         help="How many of the text encoders' last layers are left out, as in diffusers: the web "
              "UI's number less 1."),
+    "skip_guidance_layers": click.option(
+        "--skip-guidance-layers", type=LayersType(),
+        help="Blocks of Stable Diffusion 3.5's transformer without which it predicts what guidance "
+             "leads away from, such as 7,8,9."),
+    "skip_layer_guidance_scale": click.option(
+        "--skip-layer-guidance-scale", type=float, metavar="X",
+        help=f"How strongly it leads away; {SKIP_SCALE} unless given."),
+    "skip_layer_guidance_start": click.option(
+        "--skip-layer-guidance-start", type=float, metavar="X",
+        help=f"Share of the steps after which it begins, 0 to 1; {SKIP_START} unless given."),
+    "skip_layer_guidance_stop": click.option(
+        "--skip-layer-guidance-stop", type=float, metavar="X",
+        help=f"Share of the steps before which it ends, 0 to 1; {SKIP_STOP} unless given."),
     "original_size": click.option("--original-size", type=SizeType(),
                                   help="What SDXL is told of the picture before it was cut."),
     "crop_top_left": click.option("--crop-top-left", type=CornerType(),
@@ -538,6 +582,29 @@ def picture_options(command: Callback) -> Callback:
     return _add(_PICTURE, collect)
 
 
+def _read_skip_layers(
+    layers: tuple[int, ...] | None, scale: float | None, start: float | None, stop: float | None
+) -> SkipLayerGuidance | None:
+    """Return the options of skip-layer guidance as one, in the order of the options.
+
+    Raises:
+        UsageError: for a value out of range, or another option without the layers.
+    """
+    from wsd.errors import UsageError
+    from wsd.runtime.request import SkipLayerGuidance
+
+    values = {"scale": scale, "start": start, "stop": stop}
+    given = {name: value for name, value in values.items() if value is not None}
+    if layers is not None:
+        return SkipLayerGuidance(layers, **given)
+    if given:
+        raise UsageError(
+            f"--skip-layer-guidance-{next(iter(given))} is given without --skip-guidance-layers",
+            "give the layers too, such as 7,8,9, or leave it out",
+        )
+    return None
+
+
 def request_options(*without: str) -> Callable[[Callback], Callback]:
     """Give a command the options of a picture; it gets them as one ``request``.
 
@@ -552,15 +619,19 @@ def request_options(*without: str) -> Callable[[Callback], Callback]:
             *, prompt: str, negative: str | None, steps: int | None, guidance: float | None,
             seed: int, size: Size | None, scheduler: str | None, eta: float | None,
             prompt_syntax: PromptSyntax, prompt2: str | None, negative2: str | None,
+            prompt3: str | None, negative3: str | None,
             guidance_rescale: float, clip_skip: int, images: int = 1, **rest: Any,
         ) -> None:  # fmt: skip
             from wsd.runtime.request import GenerationRequest, SizeConditions
 
+            skip_layers = _read_skip_layers(
+                *(rest.pop(name) for name in _REQUEST if name.startswith("skip_"))
+            )
             conditions = {each.name: rest.pop(each.name) for each in fields(SizeConditions)}
             request = GenerationRequest(
                 prompt, negative, steps, guidance, seed, size, scheduler, eta, images,
                 prompt_syntax, prompt2, negative2, guidance_rescale, SizeConditions(**conditions),
-                clip_skip,
+                clip_skip, skip_layers, prompt3, negative3,
             )  # fmt: skip
             command(request=request, **rest)
 

@@ -12,7 +12,7 @@ import torch
 
 from wsd.compiler import tvm_compat
 from wsd.compiler.library import Library, architecture, read_library
-from wsd.compiler.schedule_database import ScheduleDatabase
+from wsd.compiler.schedule_database import ChosenDatabases, default_databases
 from wsd.compiler.wasm.runtime import emcc_version, runtime_key
 from wsd.models.family import Family
 from wsd.spec.tensor import Size
@@ -26,12 +26,12 @@ _LOG = logging.getLogger(__name__)
 _DATA_ROOMS = ("kernels", "compiler")
 
 
-def toolchain(database: ScheduleDatabase | None = None) -> dict[str, str]:
+def toolchain(databases: ChosenDatabases | None = None) -> dict[str, str]:
     """Return the versions of the tools that decide the library's bytes.
 
     Args:
-        database: tuned schedules, of which it has the SHA-256 as ``schedule_database``; None for
-            a library that is scheduled by the rules alone.
+        databases: tuned schedules, of which it has the SHA-256 as ``schedule_database``; None or
+            none of them for a library that is scheduled by the rules alone.
     """
     packages = {name: importlib.metadata.version(name) for name in ("diffusers", "transformers")}
     return {
@@ -40,7 +40,7 @@ def toolchain(database: ScheduleDatabase | None = None) -> dict[str, str]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         **packages,
-        **({"schedule_database": f"sha256:{database.digest}"} if database else {}),
+        **({"schedule_database": databases.digest} if databases and databases.digest else {}),
     }
 
 
@@ -49,7 +49,7 @@ def library_key(
     sizes: Sequence[Size],
     dtype: str,
     package: Path = PACKAGE,
-    database: ScheduleDatabase | None = None,
+    databases: ChosenDatabases | None = None,
 ) -> CacheKey:
     """Return everything that a library depends on.
 
@@ -64,8 +64,10 @@ def library_key(
         sizes: (width, height) of the pictures in pixels.
         dtype: one of :data:`wsd.spec.precision.DTYPES`.
         package: folder with the sources of ``wsd``.
-        database: tuned schedules; None for those of the rules alone.
+        databases: tuned schedules; None for those that come with the family.
     """
+    if databases is None:
+        databases = default_databases(family, dtype, tvm_compat.version())
     code = digest_code("wsd.compiler.driver", type(family.architecture).__module__, package=package)
     for room in _DATA_ROOMS:
         code |= digest_data(package / room, package)
@@ -77,7 +79,7 @@ def library_key(
             "tile": family.tile,
             "prompt_chunks": family.prompt_chunks,
             "parts": [part.id for component in family.components for part in component.parts],
-            "toolchain": toolchain(database),
+            "toolchain": toolchain(databases),
             "runtime": runtime_key().digest,
             "sources": code,
         }

@@ -30,11 +30,11 @@ from wsd.compiler.relax_module import (
     list_entry_points,
     signatures,
 )
-from wsd.compiler.schedule_database import ScheduleDatabase
+from wsd.compiler.schedule_database import ChosenDatabases, default_databases
 from wsd.compiler.shader_checks import check_nothing_unpacked, count_storage_buffers
 from wsd.compiler.wasm.link import link_library
 from wsd.compiler.wasm.runtime import runtime_materials
-from wsd.errors import CompileError
+from wsd.errors import CompileError, UsageError
 from wsd.frontend.entry_points import make_entry_points
 from wsd.frontend.export import Trace, trace_component
 from wsd.models.architecture import EntryPointModule
@@ -57,7 +57,7 @@ def compile_library(
     dtype: str,
     progress: Progress,
     dump: Path | None = None,
-    database: ScheduleDatabase | None = None,
+    databases: ChosenDatabases | None = None,
 ) -> Library:
     """Compile a family at the given picture sizes, or take it from the cache.
 
@@ -69,26 +69,28 @@ def compile_library(
         dump: folder for the IR after each pass and for every shader (:mod:`wsd.compiler.dump`).
             With it the family is compiled even if the library is cached; the library's bytes
             are the same either way.
-        database: tuned schedules, which :func:`wsd.compiler.schedule_database.check_database`
-            found to be of this model; None for those of the rules alone.
+        databases: tuned schedules, which :func:`wsd.compiler.schedule_database.check_database`
+            found to be of this model; None for those that come with the family.
 
     Raises:
-        UsageError: if the database has none of the model's functions.
+        UsageError: if a database that was named has none of the model's functions.
         CompileError: if a component cannot be traced, imported or scheduled.
         ToolError: if Emscripten is missing or fails.
     """
-    key = library_key(family, sizes, dtype, database=database)
+    if databases is None:
+        databases = default_databases(family, dtype, tvm_compat.version())
+    key = library_key(family, sizes, dtype, databases=databases)
     folder = library_folder(key)
     library = find_cached(folder)
     log_lookup(key, library)
     built = None
     if dump is not None:
         _LOG.info("compiling for the dump in %s", dump)
-        built = _build(family, sizes, dtype, progress, Dump(dump), database)
+        built = _build(family, sizes, dtype, progress, Dump(dump), databases)
     if library is None:
 
         def write(scratch: Path) -> None:
-            made = built or _build(family, sizes, dtype, progress, Dump(), database)
+            made = built or _build(family, sizes, dtype, progress, Dump(), databases)
             _write(made, scratch, progress)
             write_key(key, scratch)
 
@@ -138,7 +140,7 @@ def _build(
     dtype: str,
     progress: Progress,
     dump: Dump,
-    database: ScheduleDatabase | None,
+    databases: ChosenDatabases,
 ) -> _Built:
     traces = _trace(family, sizes, dtype, progress)
     entry_points = list_entry_points(family, sizes, traces)
@@ -146,7 +148,9 @@ def _build(
         module = import_entry_points(entry_points, traces)
         dump.write_module("imported", module)
         advance(1)
-        module, report = lower(module, signatures(traces), dump, database)
+        module, report = lower(module, signatures(traces), dump, databases.databases)
+        if databases.named:
+            _check_use(databases, report)
         dump.write_variants(report.variants)
         advance(1)
         with tvm_compat.calling_tvm(f"code generation for {family.name}"):
@@ -170,10 +174,25 @@ def _build(
         shaders=shaders,
         variants=shader_variants(report.variants, report.bytes_accessed, shaders),
         gemm_problems=tuple(report.gemm_problems),
-        toolchain=toolchain(database),
+        toolchain=toolchain(databases),
         materials=merge_materials([*compiler_materials(), *runtime_materials()]),
     )
     return _Built(library, executable)
+
+
+def _check_use(databases: ChosenDatabases, report: LoweringReport) -> None:
+    """Refuse a database that has none of the module's functions."""
+    tuned = {
+        kind for found in report.variants.values() for v in found for kind in v.adapter_classes
+    }
+    for database in databases.databases:
+        if database.adapter.kind not in tuned:
+            raise UsageError(
+                f"the database of {database.target.model} has schedules for none of the model's "
+                f"{len(report.operations)} functions",
+                "it was tuned for other picture sizes or by another version of WSD: tune anew, or "
+                "leave --database out",
+            )
 
 
 def _trace(family: Family, sizes: Sequence[Size], dtype: str, progress: Progress) -> list[Trace]:

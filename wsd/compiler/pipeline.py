@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ from wsd.compiler.passes.check_legalized import check_legalized
 from wsd.compiler.passes.legalize import legalize_own
 from wsd.compiler.passes.pack_parameters import Signature, pack_parameters
 from wsd.compiler.passes.schedule import schedule
-from wsd.compiler.passes.tuned_schedules import apply_tuned_schedules
 from wsd.compiler.schedule_database import ScheduleDatabase
+from wsd.compiler.tuned_variants import add_tuned_variants
 from wsd.compiler.tvm_compat import (
     IRModule,
     buffers_of,
@@ -81,20 +81,9 @@ def lowering_passes(signatures: Mapping[str, Signature]) -> list[Pass]:
     ]
 
 
-def scheduling_passes(database: ScheduleDatabase | None = None) -> list[Pass]:
-    """Return the passes from fused TIR to scheduled kernels.
-
-    Args:
-        database: tuned schedules, which come before the rules; None if there are none.
-    """
-    rules = Pass("schedule", schedule())
-    if database is None:
-        return [rules]
-
-    def apply(module: IRModule) -> IRModule:
-        return apply_tuned_schedules(module, database)
-
-    return [Pass("tuned_schedules", apply, is_own=True), rules]
+def scheduling_passes() -> list[Pass]:
+    """Return the passes from fused TIR to scheduled kernels."""
+    return [Pass("schedule", schedule())]
 
 
 @dataclass(frozen=True)
@@ -102,7 +91,8 @@ class LoweringReport:
     """What is known of a module's TIR functions after fusion and before scheduling.
 
     Attributes:
-        variants: TIR function → written kernels that may run in its kernel's place.
+        variants: TIR function → kernels that may run in its kernel's place: written ones, and then
+            those with tuned schedules.
         gemm_problems: the GEMM problems among those functions.
         operations: TIR function → floating-point operations of one call.
         bytes_accessed: TIR function → bytes of its arguments and results, each counted once.
@@ -118,7 +108,7 @@ def lower(
     module: IRModule,
     signatures: Mapping[str, Signature],
     dump: Dump,
-    database: ScheduleDatabase | None = None,
+    databases: Sequence[ScheduleDatabase] = (),
 ) -> tuple[IRModule, LoweringReport]:
     """Run every pass in order, and match kernels between fusion and scheduling.
 
@@ -126,15 +116,16 @@ def lower(
         module: imported Relax functions (:mod:`wsd.compiler.relax_module`).
         signatures: Relax function → what its arguments are, of every function with parameters.
         dump: gets the module after each pass.
-        database: tuned schedules; None if there are none.
+        databases: tuned schedules, which give the functions further variants.
 
     Raises:
-        UsageError: if the database has none of the module's functions.
         CompileError: if a pass of TVM fails. An error in a pass, legalizer or schedule rule of
             WSD is raised as it is, with the pass in its notes.
     """
     fused, report = fuse(module, signatures, dump)
-    return run_passes(scheduling_passes(database), fused, dump), report
+    variants = add_tuned_variants(report.variants, fused, databases)
+    scheduled = run_passes(scheduling_passes(), fused, dump)
+    return scheduled, replace(report, variants=variants)
 
 
 def fuse(

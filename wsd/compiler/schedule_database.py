@@ -1,6 +1,7 @@
 """A database of tuned schedules: the files of TVM's MetaSchedule, and whose they are.
 
-`wsd tune` writes it and `wsd compile --database` applies it. Beside the two files of TVM's
+`wsd tune` writes it. `wsd compile --database` applies it, and databases that come with a model are
+applied unless `--no-database` is given. Beside the two files of TVM's
 ``JSONDatabase``, one line for each workload and each record, ``wsd_database.json`` says for which
 model, precision and TVM the schedules were found, on which adapter, and what each kernel took
 before and after. This module needs no TVM.
@@ -13,7 +14,7 @@ whole: lines that the table does not count are left out.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
@@ -22,6 +23,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from wsd.compiler.library import architecture
 from wsd.errors import UsageError
+from wsd.kernels.variant import adapter_class
 from wsd.models.family import Family
 from wsd.spec.tensor import Size
 from wsd.util.files import write_atomically
@@ -64,6 +66,11 @@ class TuningAdapter:
     architecture: str
     description: str
 
+    @property
+    def kind(self) -> str:
+        """Return the class of adapters that the schedules are for."""
+        return adapter_class(self.vendor, self.architecture)
+
 
 @dataclass(frozen=True)
 class TunedKernel:
@@ -91,17 +98,19 @@ class ScheduleDatabase:
         adapter: what they were timed on.
         sizes: (width, height) of the pictures whose functions were tuned.
         seed: decides the inputs and the order in which candidates were tried.
+        gain: how many times as fast a schedule had to make a kernel.
         kernels: the kernels that have one, in the order in which they were tuned.
         workloads: a line of TVM's file of workloads for each kernel.
         records: a line of TVM's file of records for each kernel.
         without_gain: SHA-256 of the text of each function for which no faster schedule was found
-            with this seed; it is not tuned again.
+            with this seed and gain; it is not tuned again.
     """
 
     target: TuningTarget
     adapter: TuningAdapter
     sizes: tuple[Size, ...]
     seed: int
+    gain: float
     kernels: tuple[TunedKernel, ...] = ()
     workloads: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
@@ -109,13 +118,32 @@ class ScheduleDatabase:
 
     @property
     def digest(self) -> str:
-        """Return the SHA-256 of what the compiler is given: TVM's lines."""
-        return sha256_bytes("\n".join((*self.workloads, *self.records)).encode())
+        """Return the SHA-256 of what decides the library: TVM's lines, and the adapter's class."""
+        lines = (self.adapter.kind, *self.workloads, *self.records)
+        return sha256_bytes("\n".join(lines).encode())
 
     def write_lines(self, folder: Path) -> None:
         """Write the files of TVM's ``JSONDatabase`` to a folder."""
         for name, lines in ((WORKLOADS, self.workloads), (RECORDS, self.records)):
             write_atomically(folder / name, _join(lines))
+
+
+@dataclass(frozen=True)
+class ChosenDatabases:
+    """The databases that a library is compiled with.
+
+    Attributes:
+        databases: what they have becomes variants of the library's kernels.
+        named: whether the caller named them, so that each must be of use.
+    """
+
+    databases: tuple[ScheduleDatabase, ...] = ()
+    named: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of each, as toolchains and provenances have it; empty without any."""
+        return ", ".join(f"sha256:{database.digest}" for database in self.databases)
 
 
 @dataclass(frozen=True)
@@ -128,6 +156,7 @@ class _Table:
     adapter: TuningAdapter
     sizes: tuple[Size, ...]
     seed: int
+    gain: float
     kernels: tuple[TunedKernel, ...]
     workloads_sha256: str
     records_sha256: str
@@ -159,6 +188,7 @@ def write_database(database: ScheduleDatabase, folder: Path) -> None:
         adapter=database.adapter,
         sizes=database.sizes,
         seed=database.seed,
+        gain=database.gain,
         kernels=database.kernels,
         workloads_sha256=_digest(database.workloads),
         records_sha256=_digest(database.records),
@@ -194,6 +224,7 @@ def read_database(folder: Path) -> ScheduleDatabase:
         adapter=table.adapter,
         sizes=table.sizes,
         seed=table.seed,
+        gain=table.gain,
         kernels=table.kernels,
         workloads=workloads,
         records=records,
@@ -244,3 +275,24 @@ def check_database(database: ScheduleDatabase, wanted: TuningTarget, folder: Pat
         raise UsageError(
             f"{folder} was tuned for {found.model} in {found.dtype}, not in {wanted.dtype}", hint
         )
+
+
+def default_databases(family: Family, dtype: str, tvm: str) -> ChosenDatabases:
+    """Return the databases that come with a model, those of this TVM, variant and precision.
+
+    Args:
+        family: the model family.
+        dtype: one of :data:`wsd.spec.precision.DTYPES`.
+        tvm: TVM's version.
+
+    Raises:
+        UsageError: if one of them is damaged.
+    """
+    if family.schedules is None:
+        return ChosenDatabases()
+    wanted = tuning_target(family, dtype, tvm)
+    folders = sorted(path.parent for path in family.schedules.glob(f"*/{TABLE}"))
+    found = (read_database(folder) for folder in folders)
+    return ChosenDatabases(
+        tuple(d for d in found if replace(d.target, model=family.name) == wanted)
+    )

@@ -24,13 +24,13 @@ from wsd.models.diffusers_pipeline import assemble_pipeline
 from wsd.models.family import Family
 from wsd.models.fine_tunes import FINE_TUNES
 from wsd.models.resolution import is_size
-from wsd.models.schedulers import build_scheduler, max_steps, min_steps
+from wsd.models.schedulers import build_scheduler, max_steps, min_steps, noise_kind
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.picture_fit import nearest_size
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.validation import check_conditioning
 from wsd.spec.parameter import Storage
-from wsd.spec.roles import SAFETY_CHECKER
+from wsd.spec.roles import BLOCK_SCALES, SAFETY_CHECKER
 from wsd.spec.tensor import Size
 from wsd.util.progress import Progress
 
@@ -236,7 +236,7 @@ def check_early(
 
         _require_rescale(getattr(diffusers, name))
     usual = family.steps if fine_tune is None else FINE_TUNES[fine_tune].steps
-    picture.count_steps(request.steps or usual)
+    picture.count_steps(request.steps or usual, noise_kind(family.scheduler))
 
 
 def check_drawing(
@@ -260,15 +260,17 @@ def check_drawing(
     family = checkpoint.family
     request = complete_request(checkpoint, request)
     check_early(family, request, picture)
+    constants = family.architecture.constant_inputs(family, family.sizes[0])
     check_conditioning(
         request,
         family.name,
         len(family.conditioning.encoders),
         family.conditioning.empty_negative,
-        takes_sizes="time_ids" in family.architecture.constant_inputs(family, family.sizes[0]),
+        takes_sizes="time_ids" in constants,
         has_picture=picture is not None,
         max_clip_skip=family.architecture.max_clip_skip(family),
         prompt_chunks=family.prompt_chunks,
+        blocks=len(constants.get(BLOCK_SCALES, ())),
     )
     if picture is not None and not any(component.parts for component in family.components):
         raise UsageError(
@@ -340,6 +342,10 @@ def draw_reference(
         # Otherwise it takes one that PyTorch's global generator draws.
         pipeline.scheduler.noise_sampler_seed = request.seed % 2**64
         step_on_processor(pipeline.scheduler)
+    # diffusers' StableDiffusion3InpaintPipeline decodes without the shift that its other pipelines
+    # and its own encoder have, so that all colours are a little off.
+    masked = picture is not None and picture.mask is not None
+    decodes = masked and family.latent_space.shift_factor != 0
     kept: dict[str, torch.Tensor] = {}
 
     def on_step(pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -358,20 +364,24 @@ def draw_reference(
             "num_inference_steps": steps,
             "guidance_scale": request.guidance_scale,
             "generator": torch.Generator().manual_seed(request.seed),
-            "output_type": "np",
+            "output_type": "latent" if decodes else "np",
             "eta": request.eta,
             "num_images_per_prompt": request.images,
             "callback_on_step_end": on_step,
             **_prompt_arguments(pipeline, family, request),
-            **_placed_arguments(picture, *size, latents),
+            **_placed_arguments(type(pipeline), picture, *size, latents),
             **family.architecture.call_options(family),
         }
         if "eta" not in inspect.signature(type(pipeline).__call__).parameters:
             # Its schedulers, of flow matching, add no share of DDPM's noise.
             del arguments["eta"]
         with restored_level(pipeline):
-            drawn = pipeline(**{**arguments, **given})
-    images = (drawn.images * 255).round().astype(np.uint8)
+            drawn = pipeline(**{**arguments, **given}).images
+        if decodes:
+            with torch.no_grad():
+                decoded = pipeline.vae.decode(family.latent_space.unscale(drawn)).sample
+            drawn = pipeline.image_processor.postprocess(decoded, output_type="np")
+    images = (drawn * 255).round().astype(np.uint8)
     return images, kept["latents"].cpu().numpy().ravel()
 
 
@@ -384,13 +394,19 @@ def _prompt_arguments(pipeline: Any, family: Family, request: GenerationRequest)
     arguments: dict[str, Any] = {
         "prompt_2": request.prompt2,
         "negative_prompt_2": request.negative_prompt2,
+        "prompt_3": request.prompt3,
+        "negative_prompt_3": request.negative_prompt3,
         **request.conditions.arguments(),
     }
     arguments = {name: value for name, value in arguments.items() if value is not None}
+    if request.skip_layers is not None:
+        arguments |= request.skip_layers.arguments()
     if request.guidance_rescale > 0:
         _require_rescale(type(pipeline))
         arguments["guidance_rescale"] = request.guidance_rescale
     if request.prompt_syntax != "plain":
+        # Embeddings stand for all texts.
+        arguments = {name: value for name, value in arguments.items() if "prompt" not in name}
         arguments |= weighted_arguments(pipeline, family, request)
     elif request.clip_skip:
         arguments["clip_skip"] = request.clip_skip
@@ -464,16 +480,25 @@ def _image_pipeline(checkpoint: Checkpoint, pipeline: Any, *, masked: bool) -> A
 
 
 def _placed_arguments(
-    picture: GivenPicture | None, width: int, height: int, latents: torch.Tensor | None
+    pipeline: type,
+    picture: GivenPicture | None,
+    width: int,
+    height: int,
+    latents: torch.Tensor | None,
 ) -> dict[str, Any]:
-    """Return the arguments of diffusers' pipeline by which pipelines differ."""
+    """Return the arguments of diffusers' pipeline by which pipelines differ.
+
+    Where its image to image takes no size, that is the picture's.
+    """
     size = {"width": width, "height": height}
+    if "width" not in inspect.signature(pipeline.__call__).parameters:
+        size = {}
     if picture is None:
         return {**size, "latents": latents}
     if latents is not None:
         raise UsageError("latents are given beside a picture", "give one of them")
     image = Image.fromarray(picture.image)
     if picture.mask is None:
-        return {"image": image, "strength": picture.strength}
+        return {**size, "image": image, "strength": picture.strength}
     mask = Image.fromarray(picture.mask, mode="L")
     return {**size, "image": image, "mask_image": mask, "strength": picture.strength}

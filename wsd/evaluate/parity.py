@@ -45,7 +45,7 @@ from wsd.evaluate.safety_reference import Decision, SafetyReference, differ_most
 from wsd.evaluate.tiled_decode import Tiled, decode_tiles, encode_tiles
 from wsd.evaluate.weighted_prompts import encode_prompt
 from wsd.models.family import Family
-from wsd.models.schedulers import MAX_STEPS
+from wsd.models.schedulers import MAX_STEPS, noise_kind
 from wsd.runtime.driver import (
     LoadOptions,
     OpenHost,
@@ -59,7 +59,7 @@ from wsd.runtime.settings import check_settings, planned_peak, tile_of, with_way
 from wsd.runtime.validation import check_picture
 from wsd.spec.inference_settings import DiffusionSettings
 from wsd.spec.manifest import Manifest
-from wsd.spec.roles import DENOISER, SAFETY_CHECKER, VAE_ENCODER
+from wsd.spec.roles import BLOCK_SCALES, DENOISER, SAFETY_CHECKER, VAE_ENCODER
 from wsd.spec.tensor import Size
 from wsd.spec.tolerances import (
     PEAK_MEMORY_MARGIN,
@@ -404,7 +404,9 @@ def _run_reference(
             checkpoint.family.eta if request.eta is None else request.eta,
             None
             if picture is None
-            else picture.count_steps(request.steps or checkpoint.family.steps),
+            else picture.count_steps(
+                request.steps or checkpoint.family.steps, noise_kind(checkpoint.scheduler)
+            ),
             space.tokens(size),
         ),
         tiled=tiled,
@@ -468,12 +470,11 @@ def _encode(
 ) -> dict[str, np.ndarray]:
     """Return what conditions the denoiser, by the names of its inputs in the manifest."""
     if request.prompt_syntax != "plain":
-        texts = (request.prompt, request.prompt2 or request.prompt)
         family = checkpoint.family
         weighted = encode_prompt(
             pipeline,
             family.conditioning,
-            texts,
+            request.texts(),
             clip_skip=request.clip_skip,
             chunks=family.prompt_chunks,
         )
@@ -482,7 +483,7 @@ def _encode(
             named["pooled_text"] = weighted.pooled
         return {name: tensor.cpu().numpy() for name, tensor in named.items()}
     family = checkpoint.family
-    others: dict[str, Any] = {"prompt_2": request.prompt2, "prompt_3": None}
+    others: dict[str, Any] = {"prompt_2": request.prompt2, "prompt_3": request.prompt3}
     needed = inspect.signature(pipeline.encode_prompt).parameters
     with restored_level(pipeline):
         encoded = pipeline.encode_prompt(
@@ -517,6 +518,8 @@ def _make_denoiser_inputs(
         **{name: np.array([values], np.float32) for name, values in constant.items()},
         **text,
     }
+    if request.skip_layers is not None:
+        known[BLOCK_SCALES][0, list(request.skip_layers.layers)] = 0
     (denoiser,) = manifest.entries(DENOISER, size)
     return {spec.name: known[spec.name] for spec in denoiser.inputs if spec.name in known}
 
@@ -542,7 +545,13 @@ def _predict(pipeline: Any, given: dict[str, torch.Tensor]) -> np.ndarray:
     if hasattr(pipeline, "transformer"):
         flow: np.ndarray = (
             pipeline.transformer(
-                given["latents"], given["text_embeddings"], given["pooled_text"], given["timestep"]
+                given["latents"],
+                given["text_embeddings"],
+                given["pooled_text"],
+                given["timestep"],
+                skip_layers=(given[BLOCK_SCALES][0] == 0).nonzero().flatten().tolist()
+                if BLOCK_SCALES in given
+                else None,
             )
             .sample.cpu()
             .numpy()
@@ -570,7 +579,11 @@ def _stages(
 ) -> Iterator[Finding]:  # fmt: skip
     """Compare each stage on the reference's inputs; ``denoiser`` is what the report calls it."""
     found = renderer.encode_text(
-        request.prompt, request.prompt2, request.prompt_syntax, request.clip_skip
+        request.prompt,
+        request.prompt2,
+        request.prompt_syntax,
+        request.clip_skip,
+        request.prompt3,
     )
     for name, states in expected.text.items():
         error = relative_error(found[name], states)

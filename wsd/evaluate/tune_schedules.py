@@ -3,8 +3,8 @@
 For each TIR function that becomes one kernel, the schedules of
 :func:`wsd.compiler.tir.schedule.candidates.schedule_candidates` are compiled, run through Dawn in
 Node.js on seeded inputs, compared with what the schedule of WSD's rules computes, and timed. The
-fastest is timed once more in turn with the rules' own; if it is faster by at least
-:data:`LEAST_GAIN`, it goes to the database. Functions with most work come first. The database is
+fastest is timed once more in turn with the rules' own; if it is faster by as much as was asked for,
+it goes to the database. Functions with most work come first. The database is
 written after each of them, so that an interrupted search keeps what it found, and does not repeat
 what it did not find.
 """
@@ -43,8 +43,6 @@ from wsd.util.hashing import sha256_bytes
 from wsd.util.progress import Progress
 from wsd.util.terminal import say
 
-# A tuned schedule counts if the rules' own takes at least this many times as long.
-LEAST_GAIN = 1.05
 # Candidates of one kernel that are timed at most, so that a search comes to several kernels.
 _MOST_CANDIDATES = 16
 # Relative error of a candidate's result, of the result of the rules' schedule: sums of float32 in
@@ -96,10 +94,14 @@ class TunedSchedule:
     before: float
     after: float
 
+    def gains(self, ratio: float) -> bool:
+        """Tell whether a kernel takes at least this many times as long without it."""
+        return self.before >= ratio * self.after
+
 
 def tune_family(
     family: Family, sizes: Sequence[Size], dtype: str, folder: Path, trials: int, seconds: float,
-    seed: int, progress: Progress,
+    seed: int, gain: float, progress: Progress,
 ) -> ScheduleDatabase:  # fmt: skip
     """Search schedules for a family's generated kernels, and write what is faster to a database.
 
@@ -108,10 +110,11 @@ def tune_family(
         sizes: (width, height) of the pictures in pixels.
         dtype: one of :data:`wsd.spec.precision.DTYPES`.
         folder: of the database; one that is there is continued: what it has is not tuned again,
-            nor what had no faster schedule with the same seed.
+            nor what had no faster schedule with the same seed and gain.
         trials: candidates that are timed at most.
         seconds: how long to search at most, after the functions are known.
         seed: decides the inputs and the order in which candidates are tried.
+        gain: a schedule is kept if the rules' own takes at least this many times as long.
         progress: shows the stages of compilation.
 
     Returns:
@@ -119,7 +122,7 @@ def tune_family(
 
     Raises:
         UsageError: if the database in the folder is of another TVM, model, precision or adapter.
-        ToolError: if Node.js is missing, or the adapter cannot time kernels.
+        ToolError: if Node.js is missing, or the adapter cannot time kernels or has no vendor.
     """
     wanted = tuning_target(family, dtype, tvm_compat.version())
     earlier = read_database(folder) if (folder / TABLE).exists() else None
@@ -129,15 +132,22 @@ def tune_family(
         adapter = TuningAdapter(
             host.adapter.vendor, host.adapter.architecture, host.adapter.description
         )
+        if not adapter.vendor:
+            raise ToolError(
+                f"the adapter {adapter.description!r} does not say its vendor",
+                "tune on an adapter that does: schedules run on adapters of one vendor and "
+                "architecture",
+            )
         if earlier is not None and earlier.adapter != adapter:
             raise UsageError(
                 f"{folder} was tuned on {earlier.adapter.description}, and this is "
                 f"{adapter.description}",
                 "tune into another folder: times of two adapters cannot be compared",
             )
-        database = earlier or ScheduleDatabase(wanted, adapter, (), seed)
-        if database.seed != seed:  # Others of the candidates are tried.
-            database = replace(database, seed=seed, without_gain=())
+        database = earlier or ScheduleDatabase(wanted, adapter, (), seed, gain)
+        # Others of the candidates are tried, or less has to be gained.
+        if (database.seed, database.gain) != (seed, gain):
+            database = replace(database, seed=seed, gain=gain, without_gain=())
         database = replace(database, sizes=tuple(dict.fromkeys((*database.sizes, *sizes))))
         write_database(database, folder)
         with progress:
@@ -155,13 +165,13 @@ def tune_family(
             if not budget.is_left:
                 break
             tuned = tune_function(host, name, workload, budget, seed)
-            if tuned is not None and tuned.before >= LEAST_GAIN * tuned.after:
+            if tuned is not None and tuned.gains(gain):
                 database = _add(database, name, workload, tuned)
             elif budget.is_left:
                 without_gain = (*database.without_gain, _digest(workload))
                 database = replace(database, without_gain=without_gain)
             write_database(database, folder)
-            say(f"{number} of {len(waiting)}: {name}: {_describe(tuned)}", error=True)
+            say(f"{number} of {len(waiting)}: {name}: {_describe(tuned, gain)}", error=True)
     return database
 
 
@@ -204,10 +214,10 @@ def _add(
     )
 
 
-def _describe(tuned: TunedSchedule | None) -> str:
+def _describe(tuned: TunedSchedule | None, gain: float) -> str:
     if tuned is None:
         return "no faster schedule"
-    kept = "" if tuned.before >= LEAST_GAIN * tuned.after else ", not kept"
+    kept = "" if tuned.gains(gain) else ", not kept"
     ratio = tuned.before / tuned.after
     return f"{tuned.before:.3f} ms, {tuned.after:.3f} ms tuned, {ratio:.2f} times as fast{kept}"
 
@@ -311,7 +321,7 @@ def _kernel(name: str, scheduled: Any, function: Any) -> GeneratedKernel | None:
     """
     try:
         with tvm_compat.calling_tvm("code generation for a schedule that is tried"):
-            shaders = tvm_compat.build_function(name, scheduled)
+            shaders = tvm_compat.build_functions({name: scheduled})
     except CompileError:
         return None
     if len(shaders) != 1:

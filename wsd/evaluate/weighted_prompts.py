@@ -11,6 +11,7 @@ in the middle of a phrase where the web UI begins it behind a comma.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ def weighted_arguments(pipeline: Any, family: Family, request: GenerationRequest
     """
     conditioning, chunks = family.conditioning, family.prompt_chunks
     skip = request.clip_skip
-    words = (request.prompt, request.prompt2 or request.prompt)
+    words = request.texts()
     encoded = encode_prompt(pipeline, conditioning, words, clip_skip=skip, chunks=chunks)
     arguments: dict[str, Any] = {"prompt": None, "negative_prompt": None}
     if encoded.pooled is not None:
@@ -67,11 +68,11 @@ def weighted_arguments(pipeline: Any, family: Family, request: GenerationRequest
     if negative is None and conditioning.empty_negative == "zeros":
         # diffusers makes zeros of the same shape.
         return {**arguments, "prompt_embeds": encoded.embeddings}
-    texts = (negative or "", request.negative_prompt2 or negative or "")
+    texts = request.negative_texts()
     against = encode_prompt(
         pipeline, conditioning, texts, negative=True, clip_skip=skip, chunks=chunks
     )
-    empty = encode_prompt(pipeline, conditioning, ("", ""), clip_skip=skip).embeddings
+    empty = encode_prompt(pipeline, conditioning, ("",), clip_skip=skip).embeddings
     length = max(each.embeddings.shape[1] for each in (encoded, against))
     arguments["prompt_embeds"] = _fill_up(encoded.embeddings, empty, length)
     arguments["negative_prompt_embeds"] = _fill_up(against.embeddings, empty, length)
@@ -91,7 +92,7 @@ def _fill_up(embeddings: torch.Tensor, empty: torch.Tensor, length: int) -> torc
 def encode_prompt(
     pipeline: Any,
     conditioning: Conditioning,
-    texts: tuple[str, str],
+    texts: Sequence[str],
     *,
     negative: bool = False,
     syntax: PromptSyntax = "a1111",
@@ -103,7 +104,8 @@ def encode_prompt(
     Args:
         pipeline: with the encoders and their tokenizers, as diffusers names them.
         conditioning: of the checkpoint's family.
-        texts: what the first encoder reads, and a third one, and what the second one reads.
+        texts: what each encoder reads. One for which there is none reads what the first one does,
+            as in diffusers.
         negative: whether it is a negative prompt.
         syntax: how the texts are read.
         clip_skip: how many of the encoders' last layers are left out.
@@ -115,8 +117,10 @@ def encode_prompt(
     read = []
     for place, use in enumerate(conditioning.encoders):
         tokenizer = getattr(pipeline, use.component.replace("text_encoder", "tokenizer"))
-        # As in diffusers, where no third prompt is given.
-        text, name = texts[place == 1], "negative prompt" if negative else "prompt"
+        text, name = (
+            texts[place if place < len(texts) else 0],
+            "negative prompt" if negative else "prompt",
+        )
         parts = [WeightedText(text, 1.0)]
         if syntax != "plain":
             parts = parse_weights(text, name, negative=negative)

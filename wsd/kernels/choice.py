@@ -6,9 +6,9 @@ from wsd.errors import UsageError
 from wsd.kernels.registry import KINDS, variant_names
 from wsd.kernels.variant import F16, SUBGROUP_MATRIX, SUBGROUPS
 
-# All variants on GPUs, and none on adapters that compute on the processor.
+# All variants on GPUs, and on adapters that compute on the processor only those tuned on them.
 AUTO = "auto"
-# Only what TVM generated; also what reports call a kernel without a variant.
+# The library's own kernels; also what reports call a kernel without a variant.
 GENERATED = "generated"
 
 

@@ -30,7 +30,7 @@ from wsd.kernels.tuning.search_space import subgroup_matrix_tiles, tiles_f32
 from wsd.kernels.variant import F16, SUBGROUP_MATRIX, SUBGROUPS, Variant
 
 Problem = GemmProblem | AttentionProblem | NormSumsProblem
-ProblemName = Literal["gemm", "attention", "norm_sums"]
+ProblemName = Literal["gemm", "attention", "norm_sums", "generated"]
 P = TypeVar("P", bound=Problem)
 T = TypeVar("T")
 
@@ -185,6 +185,9 @@ KINDS: tuple[VariantKind[Any, Any], ...] = (
     NORM_SUMS_SUBGROUPS,
     NORM_SUMS_WORKGROUP,
 )
+# The name of a variant that TVM generated, with a schedule of a database that `wsd tune` wrote. It
+# is of no kind: any generated kernel may have one (:mod:`wsd.compiler.tuned_variants`).
+TUNED = "tuned"
 # The kinds whose parameters tuning measures; their names are the keys of the tuning table.
 TUNED_KINDS = tuple(kind for kind in KINDS if kind.search_space is not _search_nothing)
 
@@ -207,11 +210,20 @@ def kind_named(name: str) -> VariantKind[Any, Any]:
     raise UsageError(f"no kernel variant is called {name}", f"known: {', '.join(variant_names())}")
 
 
+def problem_name(variant: str) -> ProblemName:
+    """Return what a variant computes, by its name: ``generated`` for :data:`TUNED`.
+
+    Raises:
+        UsageError: if no variant has this name.
+    """
+    return "generated" if variant == TUNED else PROBLEM_NAMES[kind_named(variant).problem]
+
+
 def kinds_for(problem: Problem) -> list[VariantKind[Any, Any]]:
     """Return the kinds that solve a problem, the fastest first."""
     return [kind for kind in KINDS if kind.problem is type(problem)]
 
 
 def variant_names() -> list[str]:
-    """Return the names of all kinds, in the order of the table."""
-    return [kind.name for kind in KINDS]
+    """Return the names of all variants: those of the kinds in their order, then :data:`TUNED`."""
+    return [*(kind.name for kind in KINDS), TUNED]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, cast
+from typing import Literal, NotRequired, cast
 
 # pydantic reads these types, and before Python 3.12 it needs this TypedDict.
 from typing_extensions import TypedDict
 
-from wsd.kernels.registry import PROBLEM_NAMES, ProblemName, kind_named
+from wsd.kernels.registry import ProblemName, problem_name
 from wsd.kernels.variant import Launch, Variant
 
 # Version 1 had no names: web/src/gpu/kernel_table.ts still reads it.
@@ -37,7 +37,10 @@ class LaunchEntry(TypedDict):
 
 
 class VariantEntry(TypedDict):
-    """A variant; the fields are those of :class:`wsd.kernels.variant.Variant`."""
+    """A variant; the fields are those of :class:`wsd.kernels.variant.Variant`.
+
+    ``adapter_classes`` is missing where it is empty.
+    """
 
     name: str
     problem: ProblemName
@@ -48,6 +51,7 @@ class VariantEntry(TypedDict):
     subgroup_size: list[int] | None
     scratch_bytes: int
     operations: int
+    adapter_classes: NotRequired[list[str]]
     launches: list[LaunchEntry]
 
 
@@ -95,9 +99,9 @@ def kernel_table(
 def _write_variant(
     variant: Variant, arguments: Sequence[str], bodies: dict[str, int]
 ) -> VariantEntry:
-    return {
+    entry: VariantEntry = {
         "name": variant.name,
-        "problem": PROBLEM_NAMES[kind_named(variant.name).problem],
+        "problem": problem_name(variant.name),
         "features": list(variant.features),
         "threads": variant.threads,
         "shared_bytes": variant.shared_bytes,
@@ -117,6 +121,9 @@ def _write_variant(
             for launch in variant.launches
         ],
     }
+    if variant.adapter_classes:
+        entry["adapter_classes"] = list(variant.adapter_classes)
+    return entry
 
 
 def minify_table(table: KernelTable) -> KernelTable:
@@ -174,6 +181,7 @@ def read_variants(table: KernelTable, kernel: str, arguments: Sequence[str]) -> 
             subgroup_size=cast("tuple[int, int] | None", _tuple(entry["subgroup_size"])),
             scratch_bytes=entry["scratch_bytes"],
             operations=entry["operations"],
+            adapter_classes=tuple(entry.get("adapter_classes", ())),
         )
         for entry in table["kernels"].get(kernel, [])
     ]

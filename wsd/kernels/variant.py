@@ -52,6 +52,8 @@ class Variant:
         subgroup_size: (smallest, largest) subgroup size that works; None for any.
         scratch_bytes: size of a buffer that the launches share, or 0.
         operations: floating-point operations, two for a multiply-add, as papers count them.
+        adapter_classes: the class of adapters that it was tuned on, of :func:`adapter_class`; it
+            runs on no others. Empty for a variant that is for any adapter.
     """
 
     launches: tuple[Launch, ...]
@@ -63,3 +65,16 @@ class Variant:
     subgroup_size: tuple[int, int] | None = None
     scratch_bytes: int = 0
     operations: int = 0
+    adapter_classes: tuple[str, ...] = ()
+
+
+def adapter_class(vendor: str, architecture: str) -> str:
+    """Return the class of a WebGPU adapter, such as ``google swiftshader``.
+
+    The page writes the same (``web/src/gpu/selection_rules.ts``).
+
+    Args:
+        vendor: as ``GPUAdapterInfo`` names it, and so is the next.
+        architecture: may be empty.
+    """
+    return f"{vendor} {architecture}".strip()

@@ -111,6 +111,24 @@ class SingleFileKeys:
     last_prefix_wins: bool = False
 
 
+@dataclass(frozen=True)
+class ModuleRows:
+    """A layer of a model as rows of a layer of an adapter's file.
+
+    They are one and the same, but where the original code of a model has several of the layers as
+    one matrix, or the rows of a layer in another order.
+
+    Attributes:
+        module: name of the model's layer, as its component's state dict has it.
+        pieces: into how many equal pieces the rows of the file's layer are cut.
+        order: which of the pieces are the model's layer, in the order in which it has them.
+    """
+
+    module: str
+    pieces: int = 1
+    order: tuple[int, ...] = (0,)
+
+
 class Architecture(ABC):
     """The code that a family's data is for.
 
@@ -192,7 +210,7 @@ class Architecture(ABC):
 
     def spell_adapter_modules(
         self, family: Family, component: Component, modules: Iterable[str]
-    ) -> Iterator[tuple[str, str]]:
+    ) -> Iterator[tuple[str, ModuleRows]]:
         """Yield the names that adapters give a component's layers, and the layer.
 
         Args:
@@ -201,24 +219,11 @@ class Architecture(ABC):
             modules: names of the component's layers, as its state dict has them.
 
         Yields:
-            (name in an adapter's file, module); nothing for an architecture without adapters.
+            (name in an adapter's file, layer), several times for a name that stands for several
+            layers; nothing for an architecture without adapters.
         """
         del family, component, modules
         yield from ()
-
-    def find_adapter_model(
-        self, family: Family, names: Iterable[str], context_width: int | None
-    ) -> str:
-        """Return which published model an adapter was made for; empty if that is unknown.
-
-        Args:
-            family: that it was taken for.
-            names: of the adapter's tensors.
-            context_width: features that the cross attention reads, by the adapter's shapes; None
-                if it does not change that.
-        """
-        del family, names, context_width
-        return ""
 
     def pipeline_class(self) -> Any:
         """Return the class of the pipeline that is the reference."""

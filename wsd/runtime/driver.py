@@ -31,7 +31,7 @@ from wsd.runtime.page_types import (
     read_answer,
 )
 from wsd.runtime.prompt_syntax import PromptSyntax
-from wsd.runtime.request import GenerationRequest
+from wsd.runtime.request import GenerationRequest, SkipLayerGuidance
 from wsd.runtime.server import served
 from wsd.runtime.settings import check_settings, settle_request
 from wsd.runtime.validation import check_ignored_rules, check_picture
@@ -341,6 +341,7 @@ class StageRenderer(Renderer):
         prompt2: str | None = None,
         syntax: PromptSyntax = "plain",
         clip_skip: int = 0,
+        prompt3: str | None = None,
     ) -> dict[str, np.ndarray]:
         """Return what conditions the denoiser.
 
@@ -349,6 +350,7 @@ class StageRenderer(Renderer):
             prompt2: what the second text encoder reads; the prompt unless given.
             syntax: how the texts are read.
             clip_skip: how many of the encoders' last layers are left out.
+            prompt3: what the third text encoder reads; the prompt unless given.
 
         Returns:
             name of the denoiser's input → float32, flat; of a long prompt, all of its chunks.
@@ -358,8 +360,10 @@ class StageRenderer(Renderer):
         """
         # Older bundles know no such options.
         more: list[str | int] = []
-        if (prompt2, syntax, clip_skip) != (None, "plain", 0):
-            more = [prompt2 or "", syntax, *([clip_skip] if clip_skip else [])]
+        if (prompt2, syntax, clip_skip, prompt3) != (None, "plain", 0, None):
+            more = [prompt2 or "", syntax]
+        if clip_skip or prompt3:
+            more = [*more, clip_skip, *([prompt3] if prompt3 else [])]
         return dict(self._page.call("encodeText", prompt, *more))
 
     def predict_noise(
@@ -492,13 +496,22 @@ def page_options(
         "promptSyntax": None if request.prompt_syntax == "plain" else request.prompt_syntax,
         "prompt2": request.prompt2,
         "negativePrompt2": request.negative_prompt2,
+        "prompt3": request.prompt3,
+        "negativePrompt3": request.negative_prompt3,
         "guidanceRescale": request.guidance_rescale or None,
         "clipSkip": request.clip_skip or None,
+        **_skip_layer_options(request.skip_layers),
         **{_camel_case(name): list(pair) for name, pair in request.conditions.given().items()},
     }
     given = {name: value for name, value in options.items() if value is not None}
     of_picture = {} if picture is None else dict(_picture_options(picture))
     return cast(GenerateOptions, {**given, **of_picture})
+
+
+def _skip_layer_options(skip: SkipLayerGuidance | None) -> dict[str, Any]:
+    """Return skip-layer guidance as the page's ``generate`` takes it."""
+    arguments = {} if skip is None else skip.arguments()
+    return {_camel_case(name): value for name, value in arguments.items()}
 
 
 def _camel_case(name: str) -> str:

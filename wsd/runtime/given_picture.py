@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from wsd.errors import UsageError
+from wsd.models.schedulers import NoiseKind
 from wsd.runtime.color_profile import to_srgb
 from wsd.runtime.picture_fit import describe_fit, fit_mask, fit_picture
 from wsd.runtime.request import GenerationRequest
@@ -99,13 +100,19 @@ class GivenPicture:
         height, width = self.image.shape[:2]
         return width, height
 
-    def count_steps(self, steps: int) -> int:
+    def count_steps(self, steps: int, kind: NoiseKind = "discrete") -> int:
         """Return how many of some steps are run, as diffusers' ``get_timesteps`` counts.
+
+        Args:
+            steps: of the whole schedule.
+            kind: of the model's noise schedule. diffusers rounds the steps that are run down; in
+                its pipelines of flow matching, those that are left out.
 
         Raises:
             UsageError: if none is.
         """
-        run = min(int(steps * self.strength), steps)
+        run = min(steps * self.strength, steps)
+        run = steps - int(steps - run) if kind == "flow" else int(run)
         if run < 1:
             raise UsageError(
                 f"a strength of {self.strength:g} runs none of {steps} steps",

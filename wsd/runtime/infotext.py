@@ -14,7 +14,7 @@ import numpy as np
 from wsd.models.schedulers import SCHEDULERS
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.prompt_syntax import has_syntax
-from wsd.runtime.request import GenerationRequest
+from wsd.runtime.request import GenerationRequest, SkipLayerGuidance
 
 _WEB_UI = "A1111"
 # Characters for which a value stands in quotation marks.
@@ -87,7 +87,8 @@ def _pairs_of_batch(index: int, count: int) -> list[str]:
 
 def _pairs_of_prompt(request: GenerationRequest) -> list[str]:
     second, negative = request.prompt2, request.negative_prompt2
-    texts = (request.prompt, second, request.negative_prompt, negative)
+    third, third_negative = request.prompt3, request.negative_prompt3
+    texts = (request.prompt, second, third, request.negative_prompt, negative, third_negative)
     # Other programs read weights in every prompt.
     matters = request.prompt_syntax != "plain" or any(has_syntax(text or "") for text in texts)
     rescale = request.guidance_rescale
@@ -95,13 +96,27 @@ def _pairs_of_prompt(request: GenerationRequest) -> list[str]:
         *([f"Prompt syntax: {request.prompt_syntax}"] if matters else []),
         *([] if second is None else [f"Prompt 2: {_quote(second)}"]),
         *([] if negative is None else [f"Negative prompt 2: {_quote(negative)}"]),
+        *([] if third is None else [f"Prompt 3: {_quote(third)}"]),
+        *([] if third_negative is None else [f"Negative prompt 3: {_quote(third_negative)}"]),
         *([f"CFG rescale: {_number(rescale)}"] if rescale > 0 else []),
+        *_pairs_of_skip_layers(request.skip_layers),
         # The web UI counts the layer at which it stops, from the last one.
         *([f"Clip skip: {request.clip_skip + 1}"] if request.clip_skip else []),
         *(
             f"{_CONDITIONS[name][0]}: {_CONDITIONS[name][1].join(map(str, pair))}"
             for name, pair in request.conditions.given().items()
         ),
+    ]
+
+
+def _pairs_of_skip_layers(skip: SkipLayerGuidance | None) -> list[str]:
+    if skip is None:
+        return []
+    return [
+        f"Skip guidance layers: {' '.join(map(str, skip.layers))}",
+        f"Skip layer guidance scale: {_number(skip.scale)}",
+        f"Skip layer guidance start: {_number(skip.start)}",
+        f"Skip layer guidance stop: {_number(skip.stop)}",
     ]
 
 

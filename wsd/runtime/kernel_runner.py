@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from wsd.kernels.variant import FEATURES, MAX_WORKGROUPS, Variant
+from wsd.kernels.variant import FEATURES, MAX_WORKGROUPS, Variant, adapter_class
 from wsd.runtime.dawn_node import NodeProcess, open_program
 
 _SCRATCH = "scratch"
@@ -60,6 +60,7 @@ class KernelAdapter:
         smallest, largest = variant.subgroup_size or (0, math.inf)
         return (
             self.features.issuperset(variant.features)
+            and {adapter_class(self.vendor, self.architecture)}.issuperset(variant.adapter_classes)
             and variant.threads <= self.threads
             and variant.shared_bytes <= self.shared_bytes
             and (

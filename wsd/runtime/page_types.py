@@ -41,7 +41,13 @@ class GenerateOptions(TypedDict, total=False):
     promptSyntax: str
     prompt2: str | list[str]
     negativePrompt2: str | list[str]
+    prompt3: str | list[str]
+    negativePrompt3: str | list[str]
     guidanceRescale: float
+    skipGuidanceLayers: list[int]
+    skipLayerGuidanceScale: float
+    skipLayerGuidanceStart: float
+    skipLayerGuidanceStop: float
     clipSkip: int
     originalSize: list[int]
     cropTopLeft: list[int]

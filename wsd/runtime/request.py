@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from wsd.errors import UsageError
 from wsd.models.schedulers import MAX_STEPS, SCHEDULERS
 from wsd.runtime.prompt_syntax import PromptSyntax, parse_weights
 from wsd.spec.inference_settings import MAX_GUIDANCE
 from wsd.spec.seed import MAX_SEED, MIN_SEED
+from wsd.spec.skip_layer_guidance import DEFAULT_SCALE, DEFAULT_START, DEFAULT_STOP
 
 MAX_IMAGES = 16
 
@@ -50,6 +52,51 @@ class SizeConditions:
 
 
 @dataclass(frozen=True)
+class SkipLayerGuidance:
+    """Guidance away from what a transformer predicts without some of its blocks.
+
+    Attributes:
+        layers: blocks that are left out, counted from 0; diffusers' ``skip_guidance_layers``.
+        scale: how much of the difference is added to the guided prediction, 0 to 50.
+        start: it begins after this share of the steps, 0 to 1.
+        stop: it ends before this share of the steps, above ``start`` and up to 1.
+    """
+
+    layers: tuple[int, ...]
+    scale: float = DEFAULT_SCALE
+    start: float = DEFAULT_START
+    stop: float = DEFAULT_STOP
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range, or would have no effect."""
+        if not self.layers or min(self.layers) < 0 or len(set(self.layers)) < len(self.layers):
+            listed = ",".join(map(str, self.layers))
+            raise UsageError(
+                f"skip guidance layers is {listed!r}",
+                "give numbers of the transformer's blocks from 0 on, each once, such as 7,8,9",
+            )
+        if not 0 <= self.scale <= MAX_GUIDANCE:
+            raise UsageError(
+                f"skip layer guidance scale is {self.scale}",
+                f"it must be from 0 to {MAX_GUIDANCE:g}",
+            )
+        if not 0 <= self.start < self.stop <= 1:
+            raise UsageError(
+                f"skip layer guidance starts at {self.start} and stops at {self.stop}",
+                "both are shares of the steps from 0 to 1, and the start is less than the stop",
+            )
+
+    def arguments(self) -> dict[str, Any]:
+        """Return them as arguments of diffusers' pipeline."""
+        return {
+            "skip_guidance_layers": list(self.layers),
+            "skip_layer_guidance_scale": self.scale,
+            "skip_layer_guidance_start": self.start,
+            "skip_layer_guidance_stop": self.stop,
+        }
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """What to draw; the names are diffusers'.
 
@@ -67,14 +114,20 @@ class GenerationRequest:
         eta: share of DDPM's noise that DDIM and TCD add, 0 to 1, or None for the model's default;
             other schedulers ignore it.
         prompt_syntax: how the prompts are read; see :mod:`wsd.runtime.prompt_syntax`.
-        prompt2: what the second text encoder of SDXL reads; the prompt if None or empty.
+        prompt2: what the second text encoder of SDXL and of Stable Diffusion 3.5 reads; the prompt
+            if None or empty.
         negative_prompt2: the same of the negative prompt, with which it goes.
+        prompt3: what the third text encoder of Stable Diffusion 3.5 reads; the prompt if None or
+            empty.
+        negative_prompt3: the same of the negative prompt.
         guidance_rescale: how much the guided prediction is brought back to the deviation of the
             prompt's, 0 to 1 (Lin et al. 2023, section 3.4).
         conditions: what SDXL is told of sizes and crops.
         clip_skip: how many of the text encoders' last layers are left out. As in diffusers the
             negative prompt is read by all of them; with a prompt syntax of weights it is not, as
             in the web UI.
+        skip_layers: guidance away from the prediction without some blocks, or None for none. As
+            in diffusers it has no effect without classifier-free guidance.
     """
 
     prompt: str
@@ -92,6 +145,18 @@ class GenerationRequest:
     guidance_rescale: float = 0.0
     conditions: SizeConditions = field(default_factory=SizeConditions)
     clip_skip: int = 0
+    skip_layers: SkipLayerGuidance | None = None
+    prompt3: str | None = None
+    negative_prompt3: str | None = None
+
+    def texts(self) -> tuple[str, str, str]:
+        """Return what the first, a second and a third text encoder read."""
+        return self.prompt, self.prompt2 or self.prompt, self.prompt3 or self.prompt
+
+    def negative_texts(self) -> tuple[str, str, str]:
+        """Return the same of the negative prompt, which is empty if there is none."""
+        first = self.negative_prompt or ""
+        return first, self.negative_prompt2 or first, self.negative_prompt3 or first
 
     def __post_init__(self) -> None:
         """Refuse what is out of range, before anything is loaded."""
@@ -123,5 +188,7 @@ class GenerationRequest:
                 (self.prompt2, "prompt2", False),
                 (self.negative_prompt, "negative prompt", True),
                 (self.negative_prompt2, "negative prompt2", True),
+                (self.prompt3, "prompt3", False),
+                (self.negative_prompt3, "negative prompt3", True),
             ):
                 parse_weights(text or "", name, negative=negative)

@@ -8,7 +8,7 @@ from wsd.errors import UsageError
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.picture_fit import nearest_size
 from wsd.runtime.prompt_syntax import needs_chunks, parse_weights
-from wsd.runtime.request import GenerationRequest
+from wsd.runtime.request import GenerationRequest, SkipLayerGuidance
 from wsd.spec.manifest import Manifest
 from wsd.spec.roles import DENOISER, VAE_ENCODER_TILE
 from wsd.spec.selection import SELECTION_RULES
@@ -48,6 +48,7 @@ def check_conditioning(
     has_picture: bool,
     max_clip_skip: int,
     prompt_chunks: int,
+    blocks: int,
 ) -> None:
     """Refuse prompts and conditions that a model does not take, or that diffusers would ignore.
 
@@ -61,10 +62,13 @@ def check_conditioning(
         has_picture: whether a picture is drawn from.
         max_clip_skip: how many layers of its text encoders can be left out.
         prompt_chunks: the most chunks that a prompt may have.
+        blocks: how many blocks its denoiser has, of which some can be left out; 0 if none can.
 
     Raises:
         UsageError: for what has no effect, or is out of the model's range.
     """
+    if request.skip_layers is not None:
+        check_skip_layers(request.skip_layers, model, blocks, has_picture=has_picture)
     if request.clip_skip > max_clip_skip:
         raise UsageError(
             f"clip skip is {request.clip_skip}",
@@ -78,6 +82,11 @@ def check_conditioning(
         raise UsageError(
             f"{model} has {encoders} text encoder, and takes no second prompt",
             "leave it out; models of SDXL have two",
+        )
+    if encoders < 3 and (request.prompt3 is not None or request.negative_prompt3 is not None):
+        raise UsageError(
+            f"{model} has no third text encoder, and takes no third prompt",
+            "leave it out, or take Stable Diffusion 3.5 with T5, its third text encoder",
         )
     if (
         request.negative_prompt2 is not None
@@ -110,14 +119,41 @@ def check_conditioning(
         )
 
 
+def check_skip_layers(
+    skip: SkipLayerGuidance, model: str, blocks: int, *, has_picture: bool
+) -> None:
+    """Refuse skip-layer guidance that a model does not have.
+
+    Raises:
+        UsageError: for a model whose blocks cannot be left out, for blocks that it does not have,
+            and for a picture to draw from.
+    """
+    if blocks == 0:
+        raise UsageError(
+            f"{model} takes no skip guidance layers",
+            "leave them out, or take Stable Diffusion 3.5 in a bundle of this version of WSD",
+        )
+    if max(skip.layers) >= blocks:
+        raise UsageError(
+            f"skip guidance layers has {max(skip.layers)}",
+            f"{model} has {blocks} blocks, counted from 0 to {blocks - 1}",
+        )
+    if has_picture:
+        raise UsageError(
+            "skip guidance layers are given, and a picture to draw from",
+            "leave them out: diffusers' pipelines for pictures have no skip-layer guidance",
+        )
+
+
 def check_one_chunk(request: GenerationRequest, model: str) -> None:
     """Refuse a prompt of several chunks: silently cut, it would be another picture.
 
     Raises:
         UsageError: for ``BREAK`` before other words.
     """
-    texts = (request.prompt, request.prompt2, request.negative_prompt, request.negative_prompt2)
-    for text in texts:
+    second = (request.prompt2, request.negative_prompt2)
+    third = (request.prompt3, request.negative_prompt3)
+    for text in (request.prompt, request.negative_prompt, *second, *third):
         if needs_chunks(parse_weights(text or "", "prompt", negative=True)):
             raise UsageError(
                 "a prompt has BREAK, which begins another chunk of tokens",
@@ -178,6 +214,7 @@ def check_picture(
         has_picture=picture is not None,
         max_clip_skip=manifest.max_clip_skip,
         prompt_chunks=manifest.prompt_chunks,
+        blocks=manifest.blocks,
     )
     if manifest.pipeline == _INPAINTING and (picture is None or picture.mask is None):
         missing = "mask" if picture is not None else "picture"
@@ -199,7 +236,8 @@ def check_picture(
             "with them",
             "give no mask, or take another model",
         )
-    picture.count_steps(request.steps or manifest.defaults.steps)
+    steps = request.steps or manifest.defaults.steps
+    picture.count_steps(steps, manifest.noise_schedule.kind)
     size = request.size or nearest_size(picture.size, _sizes(manifest))
     return replace(request, size=size), picture.fit_to(size)
 

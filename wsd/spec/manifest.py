@@ -33,7 +33,9 @@ from wsd.spec.parameter import SCALE, Storage, stored_bytes
 from wsd.spec.paths import MAX_NAME, ByName, FolderAddress, Name, check_name
 from wsd.spec.precision import Precision
 from wsd.spec.roles import (
+    BLOCK_SCALES,
     CHUNKED_DENOISER,
+    DENOISER,
     LAYERED_TEXT_ENCODER,
     MASKED_BLEND,
     REQUIRED_ROLES,
@@ -689,6 +691,12 @@ class Manifest(SparseEntry):
             sum(output.name.startswith(TEXT_STATES) for output in entry.outputs) for entry in found
         )
         return min(states, default=1) - 1
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the denoiser has, of which some can be left out; 0 if none can."""
+        inputs = (spec for entry in self.entries(DENOISER) for spec in entry.inputs)
+        return next((spec.shape[-1] for spec in inputs if spec.name == BLOCK_SCALES), 0)
 
     def storages(self) -> dict[str, dict[str, Storage]]:
         """Return component id → name of a parameter → how it is stored; scales are left out.

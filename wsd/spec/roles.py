@@ -40,6 +40,8 @@ RGBA_TO_IMAGE: Final = "rgba_to_image"
 # Name of a text encoder's states among its outputs; a layered one's have "_1" behind it for one
 # layer that is left out, and so on.
 TEXT_STATES: Final = "text_embeddings"
+# Name of a denoiser's input, (1, blocks): 1 for a block that runs, 0 for one that is left out.
+BLOCK_SCALES: Final = "block_scales"
 # Sum of tensors times coefficients, which is all that a scheduler computes on the GPU.
 LINEAR_COMBINATION: Final = "linear_combination"
 # Latents where a mask is 1, and noised latents of a picture where it is 0.

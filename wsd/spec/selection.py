@@ -12,13 +12,17 @@ A condition compares a *fact* with a value, or with another fact:
 - ``limits``: name of a WebGPU limit to its value; ``limits.maxBufferSize`` is one of them;
 - ``adapter``: ``vendor``, ``architecture``, ``description``, ``fallback``, ``subgroup_min_size``
   and ``subgroup_max_size`` (0 where the browser does not say them), ``subgroup_matrices``:
-  operations of f16 operands and f32 results, written ``16x16x16`` for M, N and K;
-- ``problem``: of a kernel ``kind`` (``gemm``, ``attention``, ``norm_sums``), ``kernel``, its name,
+  operations of f16 operands and f32 results, written ``16x16x16`` for M, N and K; ``classes``: the
+  vendor and the architecture as one text, none where the browser does not say the vendor;
+- ``problem``: of a kernel ``kind`` (``gemm``, ``attention``, ``norm_sums``, ``generated`` for one
+  that TVM generated with a tuned schedule), ``kernel``, its name,
   ``operations`` and ``bytes`` of one call; of a precision ``kind`` (``model``), ``model``,
   ``family`` and ``pipeline``;
 - ``candidate``: its ``name``, and what it requires: ``features``; of a variant ``threads``,
-  ``shared_bytes``, ``subgroup_min_size``, ``subgroup_max_size`` and ``subgroup_matrices``; of a
-  precision ``limits`` and ``buffer_bytes``, the largest buffer of the least demanding picture size;
+  ``shared_bytes``, ``subgroup_min_size``, ``subgroup_max_size``, ``subgroup_matrices``,
+  ``adapter_classes``, the class of the adapter that it was tuned on, and ``tuned``, whether it has
+  one; of a precision ``limits`` and ``buffer_bytes``, the largest buffer of the least demanding
+  picture size;
 - ``asked.named``: whether the caller named the variants or the precision.
 """
 
@@ -112,6 +116,7 @@ def _requires(name: str, reason: str, fact: str, test: Test, other: str) -> Rule
 
 
 _NOT_NAMED = Condition(fact="asked.named", test="is", value=False)
+_WRITTEN = Condition(fact="candidate.tuned", test="is", value=False)
 _SOFTWARE = "the adapter computes on the processor, where written kernels are slower"
 
 # The rules that `wsd build` writes, and that the page takes for bundles without rules.
@@ -121,6 +126,7 @@ SELECTION_RULES: Final = SelectionRules(
             "fallback-adapter",
             _SOFTWARE,
             Condition(fact="adapter.fallback", test="is", value=True),
+            _WRITTEN,
             _NOT_NAMED,
         ),
         _rule(
@@ -131,7 +137,15 @@ SELECTION_RULES: Final = SelectionRules(
                 test="mentions",
                 value=("swiftshader", "llvmpipe", "lavapipe"),
             ),
+            _WRITTEN,
             _NOT_NAMED,
+        ),
+        _requires(
+            "adapter-class",
+            "the variant's schedule was tuned on another class of adapters",
+            "adapter.classes",
+            "lacks",
+            "adapter_classes",
         ),
         _requires(
             "kernel-features",

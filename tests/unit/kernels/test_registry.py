@@ -10,9 +10,11 @@ from wsd.kernels.registry import (
     GEMM_TILED_F32,
     KINDS,
     PROBLEM_NAMES,
+    TUNED,
     TUNED_KINDS,
     kind_named,
     kinds_for,
+    problem_name,
     variant_names,
 )
 from wsd.kernels.select import select_variants
@@ -31,10 +33,13 @@ PROBLEMS = (
 
 
 def test_every_kind_has_a_name_of_its_own_and_a_known_problem():
-    names = variant_names()
-    assert len(set(names)) == len(names) == len(KINDS)
+    *names, tuned = variant_names()
+    assert tuned == TUNED
+    assert problem_name(TUNED) == "generated"
+    assert len({*names, TUNED}) == len(names) + 1 == len(KINDS) + 1
     for kind in KINDS:
         assert kind_named(kind.name) is kind
+        assert problem_name(kind.name) == PROBLEM_NAMES[kind.problem]
         assert kind.problem in PROBLEM_NAMES
         assert set(kind.features) <= set(FEATURES)
         # Names are words of one list: --kernels separates them by commas.
@@ -43,7 +48,7 @@ def test_every_kind_has_a_name_of_its_own_and_a_known_problem():
 
 def test_every_kind_is_selected_for_some_problem_under_its_name():
     found = {v.name for problem in PROBLEMS for v in select_variants(problem)}
-    assert found == set(variant_names())
+    assert found == {kind.name for kind in KINDS}
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: type(problem).__name__)
@@ -105,6 +110,7 @@ def test_an_unknown_kind_is_refused_with_the_known_ones():
         ("auto", "auto"),
         ("generated", "generated"),
         ("attention_flash", "attention_flash"),
+        ("tuned", "tuned"),
         ("gemm_tiled_f32, attention_flash", "gemm_tiled_f32,attention_flash"),
     ],
 )
@@ -126,16 +132,18 @@ def test_the_documents_list_every_variant_with_the_features_that_it_requires():
         name, requires, _ = line.strip("| ").split(" | ")
         rows[name.strip("`")] = rows.get(requires.removeprefix("as ").strip("`"), requires)
     assert list(rows) == variant_names()
+    assert not [feature for feature in FEATURES if feature in rows[TUNED]]
     for kind in KINDS:
         named = {feature for feature in FEATURES if f"`{feature}`" in rows[kind.name]}
         assert named == set(kind.features), kind.name
 
 
 def test_deprecated_modes_allow_what_they_did():
-    assert set(resolve_kernel_choice("matrix").split(",")) == set(variant_names())
+    written = [kind.name for kind in KINDS]
+    assert set(resolve_kernel_choice("matrix").split(",")) == set(written)
     for mode, names in LEGACY_KERNEL_MODES.items():
         assert resolve_kernel_choice(mode) == ",".join(names)
-    assert {name for name in variant_names() if name not in LEGACY_KERNEL_MODES["halves"]} == {
+    assert {name for name in written if name not in LEGACY_KERNEL_MODES["halves"]} == {
         "gemm_subgroup_matrix", "attention_subgroup_matrix",
     }  # fmt: skip
     assert "gemm_tiled_f16" not in LEGACY_KERNEL_MODES["subgroups"]

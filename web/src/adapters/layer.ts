@@ -4,6 +4,8 @@ import type { ParameterRecord } from "../bundle/manifest";
 import { LoraError } from "../util/errors";
 import { contractCore, multiply, swapAxes, transpose } from "./arithmetic";
 import type { Delta, LowRank, Magnitude, Patch, PatchMaker, StoredFactor } from "./patch";
+import { ALL_ROWS, rowsOfFile, takeRows } from "./rows";
+import type { RowOrder } from "./rows";
 import { factorOf } from "./safetensors";
 import type { FileTensor } from "./safetensors";
 import type { Part } from "./tensor_keys";
@@ -49,14 +51,16 @@ function fail(problem: string): never {
   throw new LayerProblem(problem);
 }
 
-function shapeOf({ shape }: ParameterRecord): WeightShape {
+/** Return the shape of a file's weight, of which the model's may be some rows. */
+function shapeOf({ shape }: ParameterRecord, order: RowOrder): WeightShape {
+  const rows = rowsOfFile(shape[0]!, order);
   if (shape.length === 4) {
-    const [rows, height, width, inputs] = shape as [number, number, number, number];
+    const [, height, width, inputs] = shape as [number, number, number, number];
     return { rows, positions: height * width, inputs, kernel: [height, width] };
   }
   if (shape.length !== 2)
     fail(`the model has no matrix there, but values of the shape ${list(shape)}`);
-  const [rows, inputs] = shape as [number, number];
+  const inputs = shape[1]!;
   return { rows, positions: 1, inputs, kernel: [] };
 }
 
@@ -68,16 +72,22 @@ function list(shape: readonly number[]): string {
  * Check the tensors of a layer, and return what makes its change from the scale of the whole LoRA.
  * No values are read before it makes one.
  *
+ * @param order which rows of the file's layer are the weight.
  * @throws LayerProblem if the tensors do not belong together, or do not fit the weight.
  */
-export function makePatch(parts: Parts, weight: ParameterRecord, rule: AlphaRule): PatchMaker {
+export function makePatch(
+  parts: Parts,
+  weight: ParameterRecord,
+  rule: AlphaRule,
+  order: RowOrder = ALL_ROWS,
+): PatchMaker {
   if (weight.shape.length === 1 && parts.diff !== undefined) {
     refuseOthers(parts, ["diff", "alpha"]);
-    return makeVectorPatch(parts.diff, "diff", weight);
+    return makeVectorPatch(parts.diff, "diff", weight, order);
   }
-  const shape = shapeOf(weight);
+  const shape = shapeOf(weight, order);
   const { make, rank } = chooseKind(parts, shape);
-  const decompose = checkMagnitude(parts, shape);
+  const decompose = checkMagnitude(parts, shape, order);
   const alpha = parts.alpha === undefined ? rule.alpha : singleValue(parts.alpha);
   // An alpha of the file's own is divided by the rank, also in LyCORIS' rank-stabilised files: their
   // alpha is written so that this gives their scale.
@@ -92,12 +102,13 @@ export function makePatch(parts: Parts, weight: ParameterRecord, rule: AlphaRule
       rest: finite((rest * ratio[0]) / ratio[1]),
     };
   };
-  return {
+  const whole: PatchMaker = {
     check: (scale) => void factors(scale),
     make: (scale) => {
       return { delta: make(), ...factors(scale), magnitude: decompose?.make(scale) };
     },
   };
+  return takeRows(whole, shape.rows, order);
 }
 
 /** @throws LoraError if a factor is beyond float32, which it is rounded to. */
@@ -111,15 +122,22 @@ function finite(factor: number): number {
 }
 
 /** Return what makes the change of a bias or of a norm's weight, which is given as a whole. */
-export function makeVectorPatch(diff: FileTensor, part: Part, vector: ParameterRecord): PatchMaker {
-  const count = vector.shape.reduce((product, edge) => product * edge, 1);
+export function makeVectorPatch(
+  diff: FileTensor,
+  part: Part,
+  vector: ParameterRecord,
+  order: RowOrder = ALL_ROWS,
+): PatchMaker {
+  const own = vector.shape.reduce((product, edge) => product * edge, 1);
+  const count = rowsOfFile(own, order);
   if (diff.count !== count) fail(`${part} has ${diff.count} values, and the model has ${count}`);
-  return {
+  const all: PatchMaker = {
     check: (scale) => void finite(scale),
     make: (scale) => {
       return { delta: whole(diff.values(), [count, 1, 1]), factor: finite(scale), rest: 0 };
     },
   };
+  return takeRows(all, count, order);
 }
 
 /** A kind of change: what makes it, and its rank; 0 for tensors without factors. */
@@ -391,6 +409,7 @@ function whole(
 function checkMagnitude(
   parts: Parts,
   { rows, inputs }: WeightShape,
+  { pieces, order }: RowOrder,
 ): { make: (scale: number) => Magnitude; isShare: boolean } | undefined {
   const { magnitude: ofPeft, dora_scale: ofLycoris } = parts;
   if (ofPeft !== undefined && ofLycoris !== undefined) fail("it has the lengths of DoRA twice");
@@ -400,6 +419,12 @@ function checkMagnitude(
   const perInput = ofLycoris !== undefined && shape[0] === 1 && shape[1] === inputs && rows !== 1;
   if (tensor.count !== (perInput ? inputs : rows)) {
     fail(`the lengths of DoRA have the shape ${list(shape)}, the model has ${rows} rows`);
+  }
+  if (perInput && order.length < pieces) {
+    fail(
+      `it has a length for each input of ${pieces} layers of the model together, ` +
+        "which cannot be told apart",
+    );
   }
   const axis = perInput ? "in" : "out";
   const isShare = ofPeft === undefined;

@@ -10,7 +10,7 @@ import { clipWords } from "./trigger_words";
 import { LayerProblem, makePatch, makeVectorPatch } from "./layer";
 import type { AlphaRule, Parts } from "./layer";
 import { nameModules } from "./module_names";
-import type { Module } from "./module_names";
+import type { Module, Place } from "./module_names";
 import type { Layer } from "./patch";
 import type { FileTensor, TensorFile } from "./safetensors";
 import { readSafetensors, shorten } from "./safetensors";
@@ -18,6 +18,8 @@ import { splitKey } from "./tensor_keys";
 
 /** How many of a file's unknown tensors an error names. */
 const NAMED = 3;
+/** Names of tensors of a third text encoder, T5. */
+const THIRD_ENCODER = /^(lora_te3_|text_encoder_3\.)/;
 /** Digits of AUTOMATIC1111's short hashes. */
 const HASH_DIGITS = 12;
 
@@ -50,7 +52,6 @@ export async function readLoraFile(
   names: readonly string[] = [title],
 ): Promise<LoraFile> {
   const file = readSafetensors(data, title);
-  refuseOtherModels(manifest, title);
   const { grouped, unused } = groupTensors(file, manifest, title);
   const hash = hashOf(file); // in another thread, while values are looked at here
   hash.catch(() => undefined); // thrown below, unless something else is wrong
@@ -62,9 +63,9 @@ export async function readLoraFile(
     );
   }
   const findAlpha = readAlphaRules(file.metadata, title);
-  const layers = [...grouped].flatMap(([module, parts]) => {
+  const layers = [...grouped].flatMap(([module, { place, parts }]) => {
     try {
-      return makeLayers(module, parts, findAlpha(module.prefix, module.name));
+      return makeLayers(place, parts, findAlpha(module.prefix, module.name));
     } catch (problem) {
       if (!(problem instanceof LayerProblem)) throw problem;
       throw doesNotFit(
@@ -95,13 +96,12 @@ function wordsOf(metadata: Record<string, string>): string[] {
   return clipWords((metadata["modelspec.trigger_phrase"] ?? "").split(","));
 }
 
-/** @throws LoraError for a model whose layers have no names here: Stable Diffusion 3.5 and the like. */
-function refuseOtherModels(manifest: Manifest, title: string): void {
-  if (manifest.conditioning.join !== "sequence") return;
-  throw new LoraError(
-    `${title}: no LoRAs are read for ${familyOfModel(manifest).name}`,
-    "choose a model of Stable Diffusion 1.x or SDXL, and a LoRA that was made for it",
-  );
+/** What a file has for a layer of the model. */
+interface FoundLayer {
+  /** The layer's name in the file. */
+  name: string;
+  place: Place;
+  parts: Parts;
 }
 
 /** Find the layer of each tensor. */
@@ -109,35 +109,38 @@ function groupTensors(
   file: TensorFile,
   manifest: Manifest,
   title: string,
-): { grouped: Map<Module, Parts>; unused: string[] } {
+): { grouped: Map<Module, FoundLayer>; unused: string[] } {
   if (file.tensors.size === 0) {
     throw new LoraError(`${title} holds no tensors`, "give a LoRA's .safetensors file");
   }
   const names = nameModules(manifest);
-  const grouped = new Map<Module, Parts>();
+  const grouped = new Map<Module, FoundLayer>();
   const [unknown, unused]: [string[], string[]] = [[], []];
   for (const [key, tensor] of file.tensors) {
     const { module: name, part } = splitKey(key) ?? {};
-    const module = name === undefined ? undefined : names.get(name);
-    if (module === undefined || part === undefined) {
+    const places = name === undefined ? undefined : names.get(name);
+    if (name === undefined || places === undefined || part === undefined) {
       unknown.push(key);
       continue;
     }
-    if (module.isUnused) {
+    if (places.every(({ module }) => module.isUnused)) {
       unused.push(key);
       continue;
     }
-    const parts = grouped.get(module) ?? {};
-    grouped.set(module, parts);
-    const other = parts[part];
-    if (other !== undefined) throw isDouble(title, tensor, other);
-    parts[part] = tensor;
+    for (const place of places) {
+      const found: FoundLayer = grouped.get(place.module) ?? { name, place, parts: {} };
+      grouped.set(place.module, found);
+      const other = found.parts[part];
+      if (other !== undefined) throw isDouble(title, tensor, other);
+      if (found.name !== name) throw isDouble(title, tensor, Object.values(found.parts)[0]!);
+      found.parts[part] = tensor;
+    }
   }
   if (unknown.length > 0) throw isUnknown(unknown, file, manifest, title);
   return { grouped, unused };
 }
 
-function makeLayers(module: Module, parts: Parts, rule: AlphaRule): Layer[] {
+function makeLayers({ module, rows }: Place, parts: Parts, rule: AlphaRule): Layer[] {
   const { component, weight, bias } = module;
   const { diff_b: diff, alpha, ...matrices } = parts;
   const others =
@@ -149,7 +152,7 @@ function makeLayers(module: Module, parts: Parts, rule: AlphaRule): Layer[] {
     layers.push({
       component,
       record: weight.name,
-      patch: makePatch(others, weight, rule),
+      patch: makePatch(others, weight, rule, rows),
     });
   }
   if (diff !== undefined) {
@@ -158,7 +161,7 @@ function makeLayers(module: Module, parts: Parts, rule: AlphaRule): Layer[] {
     layers.push({
       component,
       record: bias.name,
-      patch: makeVectorPatch(diff, "diff_b", bias),
+      patch: makeVectorPatch(diff, "diff_b", bias, rows),
     });
   }
   return layers;
@@ -178,12 +181,16 @@ function isUnknown(
   title: string,
 ): LoraError {
   const named = unknown.slice(0, NAMED).map(shorten).join(", ");
+  const isOfThird = unknown.every((key) => THIRD_ENCODER.test(key));
   const more = unknown.length > NAMED ? `, and ${unknown.length - NAMED} more` : "";
   return doesNotFit(
     file,
     manifest,
     title,
     `${unknown.length} of its ${file.tensors.size} tensors belong to no layer of this model: ${named}${more}`,
+    isOfThird
+      ? "load the model with its third text encoder (textEncoder3), or give a LoRA that does not change it"
+      : undefined,
   );
 }
 
@@ -193,13 +200,15 @@ function doesNotFit(
   manifest: Manifest,
   title: string,
   problem: string,
+  hint?: string,
 ): LoraError {
-  const [theirs, ours] = [familyOfFile(tensors), familyOfModel(manifest)];
+  const [theirs, ours] = [familyOfFile(tensors, manifest), familyOfModel(manifest)];
   if (theirs === undefined || !differ(theirs, ours)) {
     return new LoraError(
       `${title}: ${problem}`,
-      "nothing of it is applied: give a LoRA that was trained for this model's family, " +
-        `${ours.name}, without tensors of other kinds`,
+      hint ??
+        "nothing of it is applied: give a LoRA that was trained for this model's family, " +
+          `${ours.name}, without tensors of other kinds`,
     );
   }
   return new LoraError(

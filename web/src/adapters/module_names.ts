@@ -5,6 +5,9 @@
 
 import type { Manifest, ParameterRecord } from "../bundle/manifest";
 import { originalNames } from "./original_names";
+import { isTransformer, transformerNames } from "./transformer_names";
+import type { RowOrder } from "./rows";
+import { ALL_ROWS } from "./rows";
 
 const WEIGHT = ".weight";
 const BIAS = ".bias";
@@ -23,58 +26,103 @@ export interface Module {
   isUnused: boolean;
 }
 
-/** The layers of a model, by every name that a file may have for them. */
-export type ModuleNames = ReadonlyMap<string, Module>;
+/** A layer of the model, and which rows of a layer of a file it is. */
+export interface Place {
+  module: Module;
+  rows: RowOrder;
+}
 
-/** The components that LoRAs know, each with its prefix in diffusers' files and those in kohya's. */
-function namedComponents(
-  manifest: Manifest,
-): { component: string; prefix: string; flat: string[]; isText: boolean }[] {
+/**
+ * The layers of a model, by every name that a file may have for them; several for a name that stands for
+ * several.
+ */
+export type ModuleNames = ReadonlyMap<string, readonly Place[]>;
+
+/** A component that LoRAs know, with its prefix in diffusers' files and those in kohya's. */
+interface NamedComponent {
+  component: string;
+  prefix: string;
+  flat: string[];
+  spell: SpellAll;
+}
+
+/** Returns the names that files have for a layer, and which rows of what is named it is. */
+type Spell = (module: string) => [string, RowOrder][];
+/** The same for all layers of a component. */
+type SpellAll = (modules: readonly string[], named: NamedComponent) => Spell;
+
+function namedComponents(manifest: Manifest): NamedComponent[] {
   const { components, conditioning } = manifest;
   const denoisers = Object.keys(components).filter((id) => components[id]!.role === "denoiser");
   const { encoders } = conditioning;
   return [
     ...denoisers.map((component) => {
-      return { component, prefix: "unet", flat: ["lora_unet"], isText: false };
+      const names = components[component]!.records.map(({ name }) => name);
+      return isTransformer(names)
+        ? { component, prefix: "transformer", flat: [], spell: transformerNames }
+        : { component, prefix: "unet", flat: ["lora_unet"], spell: spellAllOfUnet };
     }),
     ...encoders.map((component, index) => {
       const prefix = index === 0 ? "text_encoder" : `text_encoder_${index + 1}`;
       // Of one encoder, kohya's names have no number; programs differ.
       const flat = [`lora_te${index + 1}`, ...(index === 0 ? ["lora_te"] : [])];
-      return { component, prefix, flat, isText: true };
+      const spell = encoders.length === 1 ? spellAllOfOnlyText : spellAllOfText;
+      return { component, prefix, flat, spell };
     }),
   ];
 }
 
 /** Collect the names of all layers of a model. */
 export function nameModules(manifest: Manifest): ModuleNames {
-  const found = new Map<string, Module>();
-  const isOnlyEncoder = manifest.conditioning.encoders.length === 1;
-  for (const { component, prefix, flat, isText } of namedComponents(manifest)) {
+  const found = new Map<string, Place[]>();
+  for (const named of namedComponents(manifest)) {
+    const { component, prefix } = named;
     const { records: all } = manifest.components[component]!;
     const records = new Map(all.map((each) => [each.name, each]));
     const modules = [...records.keys()]
       .filter((name) => name.endsWith(WEIGHT))
       .map((name) => name.slice(0, -WEIGHT.length));
-    const originals = isText ? new Map<string, string>() : originalNames(modules);
-    const spell = (name: string): string[] =>
-      isText
-        ? spellText(name, [`${prefix}.`, ...(isOnlyEncoder ? [""] : [])], flat)
-        : spellDenoiser(name, originals.get(name), `${prefix}.`, flat);
-    for (const name of modules) {
-      const weight = records.get(name + WEIGHT)!;
-      const bias = records.get(name + BIAS);
-      const module: Module = { component, name, prefix, weight, bias, isUnused: false };
-      for (const spelling of spell(name)) found.set(spelling, module);
-    }
-    for (const [name, similar] of isText ? unusedModules(modules) : []) {
+    const spell = named.spell(modules, named);
+    const add = (name: string, similar: string, isUnused: boolean): void => {
       const weight = records.get(similar + WEIGHT)!;
       const bias = records.get(similar + BIAS);
-      const unused: Module = { component, name, prefix, weight, bias, isUnused: true };
-      for (const spelling of spell(name)) found.set(spelling, unused);
-    }
+      const module: Module = { component, name, prefix, weight, bias, isUnused };
+      for (const [spelling, rows] of new Map(spell(name))) {
+        const places = found.get(spelling) ?? [];
+        places.push({ module, rows });
+        found.set(spelling, places);
+      }
+    };
+    for (const name of modules) add(name, name, false);
+    const isText = manifest.conditioning.encoders.includes(component);
+    for (const [name, similar] of isText ? unusedModules(modules) : []) add(name, similar, true);
   }
   return found;
+}
+
+/** All names stand for whole layers. */
+function wholly(names: readonly string[]): [string, RowOrder][] {
+  return names.map((name) => [name, ALL_ROWS]);
+}
+
+const spellAllOfUnet: SpellAll = (modules, { prefix, flat }) => {
+  const originals = originalNames(modules);
+  return (name) => wholly(spellUnet(name, originals.get(name), `${prefix}.`, flat));
+};
+
+const spellAllOfText: SpellAll = (modules, { prefix, flat }) => {
+  // T5's blocks have no level of a text model before them.
+  const isT5 = modules.some((name) => name.startsWith("encoder.block."));
+  return (name) =>
+    wholly(isT5 ? spellT5(name, prefix, flat) : spellText(name, [`${prefix}.`], flat));
+};
+
+const spellAllOfOnlyText: SpellAll = (_, { prefix, flat }) => {
+  return (name) => wholly(spellText(name, [`${prefix}.`, ""], flat));
+};
+
+function spellT5(name: string, prefix: string, flat: readonly string[]): string[] {
+  return [`${prefix}.${name}`, ...flat.map((start) => `${start}_${name.replaceAll(".", "_")}`)];
 }
 
 const LAYER = /^(.*\bencoder\.layers\.)(\d+)(\..+)$/;
@@ -124,8 +172,8 @@ function spellText(name: string, prefixes: string[], flat: string[]): string[] {
   });
 }
 
-/** Names of a denoiser's layer. */
-function spellDenoiser(
+/** Names of a UNet's layer. */
+function spellUnet(
   name: string,
   original: string | undefined,
   prefix: string,

@@ -248,12 +248,15 @@ export class StableDiffusionPipeline {
     const resolved = resolvePrompts(this.manifest, prompt, given);
     const { prompts, negativePrompts, prompts2, negativePrompts2, promptSyntax, clipSkip } =
       resolved;
+    const { prompts3, negativePrompts3 } = resolved;
     const inversions = this.#inversions;
     const texts = {
       prompts,
       negativePrompts,
       prompts2,
       negativePrompts2,
+      prompts3,
+      negativePrompts3,
       promptSyntax,
       inversions,
       clipSkip,
@@ -279,12 +282,20 @@ export class StableDiffusionPipeline {
   async countTokens(prompt: string, options: CountOptions = {}): Promise<TokenCount[]> {
     const caller = requireOptions("countTokens", options, COUNT_CHECKS);
     requireString("prompt", prompt);
-    const { promptSyntax = "plain", prompt2, negative = false, signal } = caller;
-    const texts = negative ? { negativePrompt: prompt, negativePrompt2: prompt2 } : { prompt2 };
+    const { promptSyntax = "plain", prompt2, prompt3, negative = false, signal } = caller;
+    const texts = negative
+      ? { negativePrompt: prompt, negativePrompt2: prompt2, negativePrompt3: prompt3 }
+      : { prompt2, prompt3 };
     // The errors that drawing with it would have.
     resolvePrompts(this.manifest, negative ? "" : prompt, { ...texts, promptSyntax });
     const inversions = this.#inversions;
-    const words = { text: prompt, text2: prompt2, syntax: promptSyntax, inversions };
+    const words = {
+      text: prompt,
+      text2: prompt2,
+      text3: prompt3,
+      syntax: promptSyntax,
+      inversions,
+    };
     return this.#calls.beside(signal, async (cancelled) => {
       const worker = await this.#ready(() => undefined, cancelled);
       return worker.run(cancelled, (remote, call) => remote.countTokens(call, words));

@@ -93,8 +93,9 @@ export interface Choice extends Preflight {
   passedOver: { variant: Variant; problem: WsdError }[];
 }
 
-/** How the manifests are fetched, and what is chosen whatever the rules say. */
-export interface ChooseOptions extends FetchOptions, Pick<PreflightOptions, "ignoredRules"> {
+/** How the manifests are fetched, what is left out, and what is chosen whatever the rules say. */
+export interface ChooseOptions
+  extends FetchOptions, Pick<PreflightOptions, "ignoredRules" | "textEncoder3"> {
   /**
    * The precision to take, `f32` for example, whatever the bundle's rules say of this GPU; for support
    * cases. It must be one of the model's.

@@ -32,7 +32,7 @@ export type Scheduler = (typeof SCHEDULERS)[number] | DiffusersScheduler | (stri
 /** What is given in place of a text: one text, or one for each picture of a batch. */
 export type Prompt = string | readonly string[];
 
-/** How prompts are read, and those of the second text encoder. */
+/** How prompts are read, and those of the further text encoders. */
 export interface PromptOptions {
   /**
    * `plain` unless given, which reads 75 tokens and cuts the rest, as diffusers does. With `a1111` a
@@ -47,12 +47,19 @@ export interface PromptOptions {
    */
   clipSkip?: number | undefined;
   /**
-   * What the second text encoder of SDXL reads, one text or one for each prompt; the prompt unless
+   * What the second text encoder of SDXL and of Stable Diffusion 3.5 reads, one text or one for each prompt; the prompt unless
    * given, or empty.
    */
   prompt2?: Prompt | undefined;
   /** The same of the negative prompt, with which it goes. */
   negativePrompt2?: Prompt | undefined;
+  /**
+   * What the third text encoder reads, T5 of Stable Diffusion 3.5, one text or one for each prompt; the
+   * prompt unless given, or empty. It is refused where the model is loaded without T5.
+   */
+  prompt3?: Prompt | undefined;
+  /** The same of the negative prompt. */
+  negativePrompt3?: Prompt | undefined;
 }
 
 /**
@@ -188,6 +195,20 @@ export interface GenerateOptions
    * overexposure (Lin et al. 2023, section 3.4); 0 unless given. It takes two calls of the UNet a step.
    */
   guidanceRescale?: number | undefined;
+  /**
+   * Blocks of the transformer that are left out for skip-layer guidance, counted from 0: whole numbers
+   * below `guidanceLayers(manifest)`, for Stable Diffusion 3.5 Medium 7, 8 and 9. What the transformer
+   * predicts with the prompt and without them, guidance leads away from. It has an effect with a
+   * guidance scale above 1, and takes two or three calls of the transformer a step. Not with `image`;
+   * a second pass has none.
+   */
+  skipGuidanceLayers?: readonly number[] | undefined;
+  /** How strongly it leads away, 0 to 50; 2.8 unless given. */
+  skipLayerGuidanceScale?: number | undefined;
+  /** Share of the steps after which that begins, 0 to 1; 0.01 unless given. */
+  skipLayerGuidanceStart?: number | undefined;
+  /** Share of the steps before which that ends, above the start and up to 1; 0.2 unless given. */
+  skipLayerGuidanceStop?: number | undefined;
   /**
    * Seed of the noise, -(2 ** 63) to 2 ** 64 - 1, as of `torch.Generator().manual_seed`; a bigint
    * if it is not a safe integer. Without it, each call takes a random one of 32 bits; the result's

@@ -47,6 +47,11 @@ export interface Preflight {
   /** Whether the safety checker counts too, as it was asked for. */
   safetyChecker: boolean;
   /**
+   * Whether the third text encoder counts: true unless the option is `false`; undefined if the model has
+   * none that can be left out.
+   */
+  textEncoder3: boolean | undefined;
+  /**
    * Bytes that loading and drawing from text take, and how many of them this browser keeps already.
    * The encoder does not count: it is fetched with the first picture that is given.
    */
@@ -107,7 +112,9 @@ export async function preflight(
   const bytes = countBytes(manifest, new Set(await cache.keys()), safetyChecker);
   const takesNegativePrompt = !guidesItself(manifest, manifest.defaults.size);
   const asked = { manifestUrl: found.url, integrity: found.integrity, safetyChecker };
-  const known = { ...asked, manifest, bytes, takesNegativePrompt };
+  const hasThird = (found.manifest.conditioning.optional ?? []).length > 0;
+  const encoders = { textEncoder3: hasThird ? textEncoder3 !== false : undefined };
+  const known = { ...asked, ...encoders, manifest, bytes, takesNegativePrompt };
   try {
     const adapter = await findAdapter();
     const { limits } = adapter;

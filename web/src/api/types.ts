@@ -64,7 +64,7 @@ export interface LoadOptions extends IntegrityOptions, FetchOptions, WorkerOptio
   textEncoder3?: boolean | undefined;
   /**
    * Which kernels run, for tests and measurements: `auto`, the fastest that the GPU can run;
-   * `generated`, those that TVM generated; or names of variants, separated by commas, which
+   * `generated`, the library's own, which TVM generated; or names of variants, separated by commas, which
    * run wherever the GPU can run them.
    */
   kernels?: string | undefined;
@@ -140,6 +140,8 @@ export interface EncodeOptions extends PromptOptions {
 export interface CountOptions extends Pick<PromptOptions, "promptSyntax"> {
   /** What the second text encoder reads; the prompt unless given, or empty. */
   prompt2?: string | undefined;
+  /** What the third text encoder reads; the prompt unless given, or empty. */
+  prompt3?: string | undefined;
   /** Whether it is a negative prompt, in which `AND` is a word; false unless given. */
   negative?: boolean | undefined;
   /** Cancels this call. */

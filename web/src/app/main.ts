@@ -35,6 +35,7 @@ import { keepForm } from "./stored_form";
 import type { Sentence } from "./strings";
 import { onLanguage, text } from "./strings";
 import { supportOptions } from "./support_options";
+import * as thirdEncoder from "./third_encoder";
 import { mountTokenCounts } from "./token_counts";
 
 const PREVIEW_EVERY = 2;
@@ -310,7 +311,8 @@ function drawQueued(): void {
 }
 
 /** Load the model that was found, and then draw what waits. */
-async function load({ manifestUrl, integrity, safetyChecker, bytes }: Preflight): Promise<void> {
+async function load(model: Preflight): Promise<void> {
+  const { manifestUrl, integrity, safetyChecker, textEncoder3, bytes } = model;
   const turn = choice;
   const controller = new AbortController();
   loading = controller;
@@ -326,6 +328,7 @@ async function load({ manifestUrl, integrity, safetyChecker, bytes }: Preflight)
     const loaded = await StableDiffusionPipeline.fromPretrained(manifestUrl, {
       integrity,
       safetyChecker,
+      textEncoder3,
       kernels,
       ignoredRules,
       onProgress: (event) => {
@@ -368,8 +371,8 @@ function ready(): void {
 /** Look again how much of the model this browser keeps, and show it. */
 async function examineAgain(): Promise<void> {
   const turn = choice;
-  const { manifestUrl, integrity, safetyChecker } = found!;
-  const options = { integrity, safetyChecker };
+  const { manifestUrl, integrity, safetyChecker, textEncoder3 } = found!;
+  const options = { integrity, safetyChecker, textEncoder3 };
   const again = await preflight(manifestUrl, options).catch(() => undefined);
   if (again === undefined || turn !== choice) return;
   found = again;
@@ -419,7 +422,8 @@ async function chooseModel(model: ListedModel): Promise<void> {
     const variant = model.variants.find((each) => each.manifest === select.value)!;
     const { manifest, integrity, safetyChecker } = variant;
     status.clearNotices();
-    void choose(() => preflight(manifest, { integrity, safetyChecker }));
+    const options = { integrity, safetyChecker, textEncoder3: thirdEncoder.wanted() };
+    void choose(() => preflight(manifest, options));
   };
   const showVariants = (chosen: Choice): void => {
     const listed = model.variants.map(({ dtype, manifest }) => [manifest, dtype] as const);
@@ -434,7 +438,8 @@ async function chooseModel(model: ListedModel): Promise<void> {
   const { dtype, ignoredRules } = support;
   // The address is about the model that the page opens with.
   const forced = choice === 0 ? dtype : undefined;
-  await choose(() => chooseVariant(model, { dtype: forced, ignoredRules }), showVariants);
+  const options = { dtype: forced, ignoredRules, textEncoder3: thirdEncoder.wanted() };
+  await choose(() => chooseVariant(model, options), showVariants);
 }
 
 /**
@@ -465,6 +470,7 @@ async function choose<Found extends Preflight>(
     found = examined;
     show?.(examined);
     showFacts(examined);
+    thirdEncoder.show(examined);
     form.offerModel(examined);
     allSettings.offerModel(examined);
     // Where nothing can be drawn, the page says that.
@@ -571,6 +577,10 @@ async function start(): Promise<void> {
     status.clearNotices();
     void chooseModel(models.find((model) => model.name === select.value)!);
   };
+  thirdEncoder.onChange(() => {
+    status.clearNotices();
+    void chooseModel(models.find((model) => model.name === select.value)!);
+  });
   await chooseModel(wanted);
 }
 

@@ -1,6 +1,6 @@
 /** Reading a bundle's manifest and its list of models; their types are generated from Python. */
 
-import { SCHEMA_VERSION, TEXT_STATES } from "../util/constants.generated";
+import { BLOCK_SCALES, SCHEMA_VERSION, TEXT_STATES } from "../util/constants.generated";
 import { nameOf } from "../util/secrets";
 import { FetchError, OptionError, UnsupportedError } from "../util/errors";
 import { requireManifest, requireObject } from "../util/option_checks";
@@ -252,6 +252,18 @@ export function maxClipSkip(manifest: Pick<Manifest, "entry_points">): number {
     ({ outputs }) => outputs.filter(({ name }) => name.startsWith(TEXT_STATES)).length,
   );
   return entries.length === 0 ? 0 : Math.min(...states) - 1;
+}
+
+/**
+ * Return how many blocks a model's denoiser has, of which `skipGuidanceLayers` can leave some out; 0 if
+ * it can leave out none.
+ *
+ * @throws OptionError if it is not a manifest.
+ */
+export function guidanceLayers(manifest: Pick<Manifest, "entry_points">): number {
+  requireManifest(manifest);
+  const { inputs } = manifest.entry_points.find(({ role }) => role === "denoiser") ?? {};
+  return inputs?.find(({ name }) => name === BLOCK_SCALES)?.shape.at(-1) ?? 0;
 }
 
 /** Return the number of values of a tensor. */

@@ -189,10 +189,11 @@ async function encodeText(
   text2?: string,
   syntax?: PromptSyntax,
   clipSkip?: number,
+  text3?: string,
 ): Promise<Record<string, Float32Array>> {
   // The worker is the bundle's own: an older one takes nothing but a text.
-  const isPlain = [text2, syntax, clipSkip].every((given) => given === undefined);
-  return stages().encodeText(isPlain ? text : { text, text2, syntax, clipSkip });
+  const isPlain = [text2, syntax, clipSkip, text3].every((given) => given === undefined);
+  return stages().encodeText(isPlain ? text : { text, text2, syntax, clipSkip, text3 });
 }
 
 async function predictNoise(

@@ -19,7 +19,7 @@ export interface Launch {
 export interface Variant {
   /** Name of its kind in the registry (wsd/kernels/registry.py). */
   name: string;
-  /** Kind of the problem that it solves: gemm, attention or norm_sums. */
+  /** Kind of the problem that it solves: gemm, attention, norm_sums, or generated for any. */
   problem: string;
   /** WebGPU features that it needs. */
   features: string[];
@@ -34,6 +34,8 @@ export interface Variant {
   scratch_bytes: number;
   /** Floating-point operations of one call. */
   operations: number;
+  /** The class of adapters that it was tuned on, as `describeGpu` writes it; else it is missing. */
+  adapter_classes?: string[];
   /** None where another kernel's variant does this kernel's work. */
   launches: Launch[];
 }

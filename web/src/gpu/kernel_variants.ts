@@ -1,4 +1,4 @@
-/** Which written kernels run in place of generated ones: those asked for that no rule refuses. */
+/** Which kernels run in place of the library's generated ones: those asked for that no rule refuses. */
 
 import type { Rule } from "../bundle/manifest";
 import { AUTO, GENERATED, LEGACY_KERNEL_MODES, VARIANT_NAMES } from "../util/constants.generated";
@@ -79,10 +79,13 @@ function describeVariant(variant: Variant): Facts["candidate"] {
   const { name, features, threads, shared_bytes } = variant;
   const [smallest, largest] = variant.subgroup_size ?? [0, Infinity];
   const matrix = variant.subgroup_matrix;
+  const adapterClasses = variant.adapter_classes ?? [];
   return {
     ...{ name, features, threads, shared_bytes },
     subgroup_min_size: smallest,
     subgroup_max_size: largest,
     subgroup_matrices: matrix === null ? [] : [writeMatrix(matrix)],
+    adapter_classes: adapterClasses,
+    tuned: adapterClasses.length > 0,
   };
 }

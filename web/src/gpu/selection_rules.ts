@@ -62,12 +62,14 @@ export function describeGpu({ features, limits, info }: DescribedGpu): GpuFacts 
     ({ componentType, resultComponentType }) =>
       componentType === "f16" && resultComponentType === "f32",
   );
+  const { vendor = "", architecture = "" } = info;
   return {
     features: [...features],
     limits,
     adapter: {
-      vendor: info.vendor ?? "",
-      architecture: info.architecture ?? "",
+      ...{ vendor, architecture },
+      // As `adapter_class` of wsd/kernels/variant.py writes it.
+      classes: vendor === "" ? [] : [`${vendor} ${architecture}`.trim()],
       description: info.description ?? "",
       fallback: info.isFallbackAdapter === true,
       subgroup_min_size: info.subgroupMinSize ?? 0,

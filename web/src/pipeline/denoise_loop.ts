@@ -85,7 +85,7 @@ export class DenoiseLoop {
     try {
       for (const [index, step] of steps.entries()) {
         throwIfAborted(signal);
-        const model = await this.predict(state, step, texts);
+        const model = await this.predict(state, step, index, texts);
         const previewed = previewEvery > 0 && (index + 1) % previewEvery === 0;
         const preview = previewed
           ? await this.preview(image, state.sample, model, step)
@@ -213,12 +213,13 @@ export class DenoiseLoop {
   private async predict(
     { sample, constants }: DenoiseState,
     step: Step,
+    index: number,
     texts: GuidedText,
   ): Promise<Tensor> {
     const { size } = this.options;
     const makeInput = (): Tensor =>
       step.inputScale === 1 ? sample : this.model.combine(size, [[sample, step.inputScale]]);
-    return this.predictor.predict(makeInput, step.timestep, constants, texts);
+    return this.predictor.predict(makeInput, { timestep: step.timestep, index }, constants, texts);
   }
 
   /** Compute the next latents; disposes of `model` and `noise`. */

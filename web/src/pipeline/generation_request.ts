@@ -18,6 +18,7 @@ import type { Manifest, Size } from "../bundle/manifest";
 import {
   compiledSizes,
   findEntryPoint,
+  guidanceLayers,
   maxClipSkip,
   promptChunks,
   requireEncoder,
@@ -29,10 +30,21 @@ import type { AppliedLora } from "../settings/lora_tags";
 import { needsChunks, parseWeights } from "../settings/prompt_syntax";
 import { schedulerOfClass } from "../settings/sampler_names";
 import type { Seed } from "../settings/seed";
-import { MASKED_FROM, MAX_IMAGES, SCHEDULER_DEFAULTS } from "../util/constants.generated";
+import {
+  MASKED_FROM,
+  MAX_IMAGES,
+  SCHEDULER_DEFAULTS,
+  SKIP_LAYER_GUIDANCE,
+} from "../util/constants.generated";
 import { OptionError } from "../util/errors";
 import { nearestName } from "../util/nearest";
-import { requireInteger, requireObject, requireString, show } from "../util/option_checks";
+import {
+  requireInteger,
+  requireObject,
+  requireString,
+  show,
+  withoutNulls,
+} from "../util/option_checks";
 import type { Inversion } from "./inversion";
 import { requireSafetyChecker } from "./safety_checker";
 import { resolveConditions } from "./size_conditions";
@@ -94,6 +106,16 @@ export interface SecondPassRequest {
   upscale: Upscale;
 }
 
+/** Skip-layer guidance, all of its options set. */
+export interface SkipLayerGuidance {
+  /** Blocks that are left out, counted from 0. */
+  layers: readonly number[];
+  scale: number;
+  /** Share of the steps after which it begins, and that before which it ends. */
+  start: number;
+  stop: number;
+}
+
 /** The texts of a request, and how they are read. */
 export interface RequestTexts {
   /** One text for each prompt; undefined where embeddings stand for them. */
@@ -107,6 +129,9 @@ export interface RequestTexts {
   prompts2?: readonly string[] | undefined;
   /** The same of the negative prompts. */
   negativePrompts2?: readonly string[] | undefined;
+  /** What the third text encoder reads, as `prompts2`. */
+  prompts3?: readonly string[] | undefined;
+  negativePrompts3?: readonly string[] | undefined;
   /** `plain` unless given. */
   promptSyntax?: PromptSyntax | undefined;
   /** Textual inversions whose words the texts may have. */
@@ -124,6 +149,8 @@ export interface GenerationRequest extends RequestTexts {
   conditions?: SizeConditions | undefined;
   /** How much the guided prediction is brought to the deviation of the prompt's; 0 unless given. */
   guidanceRescale?: number | undefined;
+  /** Guidance away from what is predicted without some blocks; none unless given. */
+  skipLayers?: SkipLayerGuidance | undefined;
   steps: number;
   guidanceScale: number;
   seed: Seed;
@@ -192,6 +219,7 @@ export function resolveRequest(
     embeddings,
     conditions: resolveConditions(manifest, options, options.image !== undefined),
     guidanceRescale: options.guidanceRescale,
+    skipLayers: resolveSkipLayers(manifest, options),
     ...resolveSteps(manifest, options),
     guidanceScale: options.guidanceScale ?? defaults.guidance_scale,
     seed: options.seed ?? randomSeed(),
@@ -205,6 +233,64 @@ export function resolveRequest(
     safetyChecker: resolveSafetyChecker(manifest, options.safetyChecker),
     output: options.output ?? "imageData",
   };
+}
+
+/**
+ * Fill in the defaults of skip-layer guidance.
+ *
+ * @returns undefined where there is none.
+ * @throws OptionError if the model has no such blocks, or it would have no effect.
+ */
+function resolveSkipLayers(
+  manifest: Manifest,
+  options: GenerateOptions,
+): SkipLayerGuidance | undefined {
+  const { skipGuidanceLayers: layers, image } = options;
+  const given = {
+    skipLayerGuidanceScale: options.skipLayerGuidanceScale,
+    skipLayerGuidanceStart: options.skipLayerGuidanceStart,
+    skipLayerGuidanceStop: options.skipLayerGuidanceStop,
+  };
+  if (layers === undefined) {
+    const name = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
+    if (name === undefined) return undefined;
+    throw new OptionError(
+      `${name} is given without skipGuidanceLayers`,
+      "give the layers too, such as [7, 8, 9], or leave it out",
+    );
+  }
+  const blocks = guidanceLayers(manifest);
+  if (blocks === 0) {
+    throw new OptionError(
+      `${manifest.model.name} takes no skipGuidanceLayers`,
+      "leave it out, or take Stable Diffusion 3.5 in a bundle of this version of WSD",
+    );
+  }
+  const beyond = layers.find((layer) => layer >= blocks);
+  if (beyond !== undefined) {
+    throw new OptionError(
+      `skipGuidanceLayers has ${beyond}`,
+      `${manifest.model.name} has ${blocks} blocks, counted from 0 to ${blocks - 1}`,
+    );
+  }
+  if (image !== undefined) {
+    throw new OptionError(
+      "both skipGuidanceLayers and image are given",
+      "leave one out: diffusers' pipelines for pictures have no skip-layer guidance",
+    );
+  }
+  const { scale, start, stop } = {
+    scale: given.skipLayerGuidanceScale ?? SKIP_LAYER_GUIDANCE.scale,
+    start: given.skipLayerGuidanceStart ?? SKIP_LAYER_GUIDANCE.start,
+    stop: given.skipLayerGuidanceStop ?? SKIP_LAYER_GUIDANCE.stop,
+  };
+  if (start >= stop) {
+    throw new OptionError(
+      `skipLayerGuidanceStart is ${start}, and skipLayerGuidanceStop is ${stop}`,
+      "both are shares of the steps, and the start is less than the stop",
+    );
+  }
+  return { layers: [...layers], scale, start, stop };
 }
 
 /** @throws UnsupportedError if pictures are to be checked, and the model has no safety checker. */
@@ -223,21 +309,31 @@ export function needsMask(manifest: Pick<Manifest, "pipeline">): boolean {
   return manifest.pipeline === "inpainting";
 }
 
+/** The kind of noise schedule, by which the steps of a strength are counted. */
+export type NoiseKind = Manifest["noise_schedule"]["kind"];
+
 /**
- * Count the steps that are run of a picture's, as diffusers' `get_timesteps` does.
+ * Count the steps that are run of a picture's, as diffusers' `get_timesteps` does: it rounds the steps
+ * that are run down, and in the pipelines of flow matching those that are left out.
  *
  * @throws OptionError if the strength is out of range, or none is run.
  */
-export function countSteps(steps: number, strength: number): number {
+export function countSteps(steps: number, strength: number, kind: NoiseKind): number {
   if (!(strength > 0 && strength <= 1)) {
     throw new OptionError(`strength is ${show(strength)}`, "it must be above 0, and at most 1");
   }
-  const run = Math.min(Math.trunc(steps * strength), steps);
+  const run = roundSteps(steps, strength, kind);
   if (run >= 1) return run;
   throw new OptionError(
     `a strength of ${strength} runs none of ${steps} steps`,
     `take a strength of at least ${Math.ceil(1000 / steps) / 1000}, or more steps`,
   );
+}
+
+/** Count as {@link countSteps}, without its errors. */
+export function roundSteps(steps: number, strength: number, kind: NoiseKind): number {
+  const exact = Math.min(steps * strength, steps);
+  return kind === "flow" ? steps - Math.trunc(steps - exact) : Math.trunc(exact);
 }
 
 /**
@@ -261,7 +357,7 @@ export function withPicture(
       "give image and mask, or choose a model that draws from text",
     );
   }
-  countSteps(request.steps, picture.strength);
+  countSteps(request.steps, picture.strength, manifest.noise_schedule.kind);
   checkMask(manifest, request, picture);
   checkLatents(manifest, request, picture);
   const { pixels, mask } = picture;
@@ -398,7 +494,7 @@ export function resolvePrompts(
   const texts = {
     prompts,
     negativePrompts,
-    ...resolveSecond(manifest, options, count, [positive, negative]),
+    ...resolveFurther(manifest, options, count, [positive, negative]),
     promptSyntax,
     ...(clipSkip > 0 ? { clipSkip } : {}),
   };
@@ -421,65 +517,86 @@ function requireClipSkip(manifest: Manifest, clipSkip: number): void {
 }
 
 /**
- * Take the texts of the second text encoder.
+ * Take the texts of the second and the third text encoder.
  *
  * @param embedded how many prompts and negative prompts embeddings stand for, if they do.
- * @throws OptionError if the model has no second text encoder, or diffusers would ignore them.
+ * @throws OptionError if the model has no such text encoder, or diffusers would ignore them.
  */
-function resolveSecond(
+function resolveFurther(
   manifest: Manifest,
   options: GenerateOptions,
   count: number,
   [positive, negative]: readonly [number | undefined, number | undefined],
-): Pick<RequestTexts, "prompts2" | "negativePrompts2"> {
-  const { prompt2, negativePrompt, negativePrompt2 } = options;
-  const given = [
-    ...(prompt2 === undefined ? [] : ["prompt2"]),
-    ...(negativePrompt2 === undefined ? [] : ["negativePrompt2"]),
-  ];
-  if (given.length === 0) return {};
-  const { encoders, empty_negative } = manifest.conditioning;
-  if (encoders.length < 2) {
+): Pick<RequestTexts, "prompts2" | "negativePrompts2" | "prompts3" | "negativePrompts3"> {
+  const { empty_negative } = manifest.conditioning;
+  const take = (
+    name: "prompt2" | "negativePrompt2" | "prompt3" | "negativePrompt3",
+    first: "prompt" | "negativePrompt",
+    embedded: number | undefined,
+  ): readonly string[] | undefined => {
+    const texts = options[name];
+    if (texts === undefined) return undefined;
+    requireEncoders(manifest, name);
+    if (embedded !== undefined) {
+      throw new OptionError(
+        `both ${name} and ${first}Embeds are given`,
+        `leave ${name} out where embeddings stand for the ` +
+          (first === "prompt" ? "prompt" : "negative prompt"),
+      );
+    }
+    if (
+      first === "negativePrompt" &&
+      options.negativePrompt === undefined &&
+      empty_negative === "zeros"
+    ) {
+      throw new OptionError(
+        `${name} is given without negativePrompt`,
+        "give both: without a negative prompt this model takes zeros for the whole of it",
+      );
+    }
+    return oneOfEach(name, texts, count);
+  };
+  const found = {
+    prompts2: take("prompt2", "prompt", positive),
+    negativePrompts2: take("negativePrompt2", "negativePrompt", negative),
+    prompts3: take("prompt3", "prompt", positive),
+    negativePrompts3: take("negativePrompt3", "negativePrompt", negative),
+  };
+  return withoutNulls(found);
+}
+
+/** @throws OptionError if a model has fewer text encoders than an option's name counts. */
+function requireEncoders(
+  { conditioning, model }: Manifest,
+  name: "prompt2" | "negativePrompt2" | "prompt3" | "negativePrompt3",
+): void {
+  const { length } = conditioning.encoders;
+  if (length < 2 && name.endsWith("2")) {
     throw new OptionError(
-      `${manifest.model.name} has ${encoders.length} text encoder, and takes no ${given[0]!}`,
+      `${model.name} has ${length} text encoder, and takes no ${name}`,
       "leave it out; models of SDXL have two",
     );
   }
-  if (prompt2 !== undefined && positive !== undefined) {
+  if (length < 3 && name.endsWith("3")) {
     throw new OptionError(
-      "both prompt2 and promptEmbeds are given",
-      "leave prompt2 out where embeddings stand for the prompt",
+      `${model.name} has no third text encoder, and takes no ${name}`,
+      "leave it out, or load Stable Diffusion 3.5 with T5, its third text encoder",
     );
   }
-  if (negativePrompt2 !== undefined && negative !== undefined) {
-    throw new OptionError(
-      "both negativePrompt2 and negativePromptEmbeds are given",
-      "leave negativePrompt2 out where embeddings stand for the negative prompt",
-    );
-  }
-  if (negativePrompt2 !== undefined && negativePrompt === undefined && empty_negative === "zeros") {
-    throw new OptionError(
-      "negativePrompt2 is given without negativePrompt",
-      "give both: without a negative prompt this model takes zeros for the whole of it",
-    );
-  }
-  return {
-    ...(prompt2 === undefined ? {} : { prompts2: oneOfEach("prompt2", prompt2, count) }),
-    ...(negativePrompt2 === undefined
-      ? {}
-      : { negativePrompts2: oneOfEach("negativePrompt2", negativePrompt2, count) }),
-  };
 }
 
 /** @throws OptionError for a text that cannot be read with weights. */
 function checkSyntax(texts: RequestTexts, manifest: Manifest): void {
   const { prompts, prompts2, negativePrompts, negativePrompts2 } = texts;
+  const { prompts3, negativePrompts3 } = texts;
   const most = promptChunks(manifest);
   for (const [name, side, given] of [
     ["prompt", "positive", prompts],
     ["prompt2", "positive", prompts2],
     ["negativePrompt", "negative", negativePrompts],
     ["negativePrompt2", "negative", negativePrompts2],
+    ["prompt3", "positive", prompts3],
+    ["negativePrompt3", "negative", negativePrompts3],
   ] as const) {
     for (const text of given ?? []) {
       const parts = parseWeights(text, name, side);

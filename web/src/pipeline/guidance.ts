@@ -1,6 +1,7 @@
 /** Predicts noise with classifier-free guidance, in one call of the denoiser or in two. */
 
 import type { Size } from "../bundle/manifest";
+import { BLOCK_SCALES } from "../util/constants.generated";
 import { guidesAtOnce } from "../gpu/buffer_limits";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
@@ -9,6 +10,8 @@ import { embedGuidance, GUIDANCE_EMBEDDING } from "./guidance_embedding";
 
 /** Name of the constant that takes the place of `time_ids` without the prompt. */
 const NEGATIVE_TIME_IDS = "negative_time_ids";
+/** Name of the constant that takes the place of the blocks' scales where some are left out. */
+const SKIPPING_SCALES = `skipping_${BLOCK_SCALES}`;
 
 /** What the denoiser is conditioned on, with the prompt and without it; both have as many chunks. */
 export interface GuidedText {
@@ -31,6 +34,27 @@ export interface Guidance {
   rescale: number;
   /** What the denoiser is told of sizes; it has no effect on one that takes none. */
   timeIds: TimeIds;
+  /** Guidance away from what is predicted without some blocks; undefined for none. */
+  skipLayers: SkippedLayers | undefined;
+}
+
+/** Skip-layer guidance, as diffusers' `StableDiffusion3Pipeline` has it. */
+export interface SkippedLayers {
+  /** Blocks that are left out, counted from 0. */
+  layers: readonly number[];
+  /** How much of the difference that they make is added to the guided prediction. */
+  scale: number;
+  /** It guides the predictions whose index is above the one and below the other. */
+  after: number;
+  before: number;
+}
+
+/** One prediction of a run. */
+export interface Moment {
+  /** The training timestep. */
+  timestep: number;
+  /** Index of the prediction in the run: some schedulers take two in a step. */
+  index: number;
 }
 
 /** Calls the denoiser for the steps of one request. */
@@ -49,10 +73,11 @@ export class NoisePredictor {
    */
   makeConstants(given: Record<string, Float32Array> = {}): NamedTensors {
     const { inputs } = this.model.entry("denoiser", this.size);
-    const { scale, timeIds } = this.guidance;
+    const { scale, timeIds, skipLayers } = this.guidance;
     const values: Record<string, (length: number) => Float32Array> = {
       time_ids: () => timeIds.positive,
       [GUIDANCE_EMBEDDING]: (length) => embedGuidance(scale, length),
+      [BLOCK_SCALES]: (length) => new Float32Array(length).fill(1),
     };
     const { runtime } = this.model;
     const made: [string, Tensor][] = [];
@@ -63,6 +88,11 @@ export class NoisePredictor {
         if (value !== undefined) made.push([name, runtime.tensor(value, shape)]);
         if (name === "time_ids" && timeIds.negative !== undefined)
           made.push([NEGATIVE_TIME_IDS, runtime.tensor(timeIds.negative, shape)]);
+        if (name === BLOCK_SCALES && skipLayers !== undefined) {
+          const scales = new Float32Array(shape[1]!).fill(1);
+          for (const layer of skipLayers.layers) scales[layer] = 0;
+          made.push([SKIPPING_SCALES, runtime.tensor(scales, shape)]);
+        }
       }
       for (const [, tensor] of made) runtime.keep(tensor);
       return undefined;
@@ -75,22 +105,23 @@ export class NoisePredictor {
    *
    * @param makeLatents makes (1, channels, height / factor, width / factor), scaled for the denoiser;
    *   it is called within a scope.
-   * @param timestep the training timestep.
    * @returns a prediction of the same shape; the caller disposes of it.
    */
   async predict(
     makeLatents: () => Tensor,
-    timestep: number,
+    moment: Moment,
     constants: NamedTensors,
     text: GuidedText,
   ): Promise<Tensor> {
     const { model } = this;
     const { rescale } = this.guidance;
     if (text.unconditional === undefined || this.takesOneCall(text.chunks)) {
-      return model.runtime.scope(() => this.predictOnce(makeLatents(), timestep, constants, text));
+      return model.runtime.scope(() =>
+        this.predictOnce(makeLatents(), moment.timestep, constants, text),
+      );
     }
     const { guided, prompted } = model.kept(() =>
-      this.predictTwice(makeLatents(), timestep, constants, text),
+      this.predictTwice(makeLatents(), moment, constants, text),
     );
     if (rescale === 0) {
       prompted!.dispose();
@@ -136,14 +167,21 @@ export class NoisePredictor {
     return model.call(entry, { ...inputs, ...both, guidance_scale }).noise_prediction!;
   }
 
-  /** Predict with the prompt and without it, and guide. Call within a scope. */
+  /**
+   * Predict with the prompt and without it, and in some steps without some blocks, and guide. Call
+   * within a scope.
+   */
   private predictTwice(
     latents: Tensor,
-    timestep: number,
+    { timestep, index }: Moment,
     constants: NamedTensors,
     { chunks, conditional, unconditional }: GuidedText,
   ): { guided: Tensor; prompted: Tensor } {
-    const { [NEGATIVE_TIME_IDS]: negativeTimeIds, ...shared } = constants;
+    const {
+      [NEGATIVE_TIME_IDS]: negativeTimeIds,
+      [SKIPPING_SCALES]: skippingScales,
+      ...shared
+    } = constants;
     const inputs = { latents, timestep: this.makeScalar(timestep), ...shared };
     const prompted = this.callDenoiser({ ...inputs, ...conditional }, chunks);
     const without = this.callDenoiser(
@@ -154,7 +192,17 @@ export class NoisePredictor {
       },
       chunks,
     );
-    return { guided: this.guide(prompted, without), prompted };
+    const { skipLayers } = this.guidance;
+    if (
+      skipLayers === undefined ||
+      skippingScales === undefined ||
+      !(index > skipLayers.after && index < skipLayers.before)
+    ) {
+      return { guided: this.guide(prompted, without), prompted };
+    }
+    const scales = { [BLOCK_SCALES]: skippingScales };
+    const skipped = this.callDenoiser({ ...inputs, ...conditional, ...scales }, chunks);
+    return { guided: this.guide(prompted, without, [skipped, skipLayers.scale]), prompted };
   }
 
   private callDenoiser(inputs: NamedTensors, chunks: number): Tensor {
@@ -162,12 +210,19 @@ export class NoisePredictor {
     return model.call(model.denoiser(this.size, chunks, false), inputs).noise_prediction!;
   }
 
-  /** Combine two predictions: Ho and Salimans 2022, eq. 6, in diffusers' parametrisation. */
-  private guide(withPrompt: Tensor, withoutPrompt: Tensor): Tensor {
+  /**
+   * Combine two predictions: Ho and Salimans 2022, eq. 6, in diffusers' parametrisation.
+   *
+   * @param skipped the prediction with the prompt and without some blocks, and how much of the
+   *   difference to the one with all of them is added.
+   */
+  private guide(withPrompt: Tensor, withoutPrompt: Tensor, skipped?: [Tensor, number]): Tensor {
     const { scale } = this.guidance;
+    const [tensor, skipScale = 0] = skipped ?? [];
     return this.model.combine(this.size, [
       [withoutPrompt, 1 - scale],
-      [withPrompt, scale],
+      [withPrompt, scale + skipScale],
+      ...(tensor === undefined ? [] : [[tensor, -skipScale] satisfies [Tensor, number]]),
     ]);
   }
 

@@ -158,25 +158,26 @@ export async function encodePictures(
  *
  * @param moments means of all channels, and then the logarithms of the variances.
  * @param noise standard normal numbers, half as many; undefined takes the mean.
- * @param space mean and std, if it has both, normalise each channel, as in diffusers'
+ * @param space its shift is subtracted before scaling; mean and std, if it has both, normalise each channel, as in diffusers'
  *   `StableDiffusionXLImg2ImgPipeline.prepare_latents`.
  */
 export function takeLatents(
   moments: Float32Array,
   noise: Float32Array | undefined,
-  { channels, scaling_factor, mean, std }: LatentSpace,
+  { channels, scaling_factor, shift_factor, mean, std }: LatentSpace,
 ): Float32Array {
   const f32 = Math.fround;
   const count = moments.length / 2;
   const plane = count / channels;
   const scale = f32(scaling_factor);
+  const shift = f32(shift_factor);
   return Float32Array.from({ length: count }, (_, index) => {
     let value = moments[index]!;
     if (noise !== undefined) {
       const logVariance = Math.min(Math.max(moments[count + index]!, -30), 20);
       value = f32(value + f32(f32(Math.exp(f32(0.5 * logVariance))) * noise[index]!));
     }
-    if (mean === undefined || std === undefined) return f32(scale * value);
+    if (mean === undefined || std === undefined) return f32(scale * f32(value - shift));
     const channel = Math.floor(index / plane);
     return f32(f32(f32(value - f32(mean[channel]!)) * scale) / f32(std[channel]!));
   });

@@ -64,7 +64,7 @@ export function prepareRequest(
   const strength =
     options.strength ??
     (mask === undefined && outpaint === undefined ? DEFAULT_STRENGTH : DEFAULT_MASKED_STRENGTH);
-  const runSteps = countSteps(request.steps, strength);
+  const runSteps = countSteps(request.steps, strength, manifest.noise_schedule.kind);
   const { width, height } = options;
   const sized = width !== undefined || height !== undefined;
   return decodeGiven(options).then((decoded) => {

@@ -2,7 +2,7 @@
 
 import type { Manifest } from "../bundle/manifest";
 import type { SecondPassSettings, Settings } from "../settings/infotext";
-import type { GenerationRequest, SecondPassRequest } from "./generation_request";
+import type { GenerationRequest, SecondPassRequest, SkipLayerGuidance } from "./generation_request";
 
 /**
  * Return the settings that one picture carries: all that is needed to draw it again.
@@ -15,10 +15,11 @@ export function describeRequest(
   image: number,
 ): Settings {
   const { prompts, negativePrompts, prompts2, negativePrompts2, embeddings, latents } = request;
+  const { prompts3, negativePrompts3 } = request;
   const { promptSyntax, conditions, guidanceRescale = 0, clipSkip = 0 } = request;
   const prompt = Math.floor(image / request.imagesPerPrompt);
   const [width, height] = request.size;
-  const { picture, pictureSettings, variation, secondPass, loras = [] } = request;
+  const { picture, pictureSettings, variation, secondPass, loras = [], skipLayers } = request;
   const given = [
     ...(latents === undefined ? [] : ["latents"]),
     ...Object.keys(embeddings),
@@ -42,7 +43,10 @@ export function describeRequest(
     ...(promptSyntax === undefined || promptSyntax === "plain" ? {} : { promptSyntax }),
     ...(prompts2 && { prompt2: prompts2[prompt] }),
     ...(negativePrompts2 && { negativePrompt2: negativePrompts2[prompt] }),
+    ...(prompts3 && { prompt3: prompts3[prompt] }),
+    ...(negativePrompts3 && { negativePrompt3: negativePrompts3[prompt] }),
     ...(guidanceRescale > 0 ? { guidanceRescale } : {}),
+    ...(skipLayers && describeSkipLayers(skipLayers)),
     ...(clipSkip > 0 ? { clipSkip } : {}),
     ...(conditions && { conditions }),
     ...pictureSettings,
@@ -68,6 +72,15 @@ function usedInversions(request: GenerationRequest, prompt: number): string[] {
       text = parts.join("\n");
       return parts.length > 1;
     });
+}
+
+function describeSkipLayers({ layers, scale, start, stop }: SkipLayerGuidance): Partial<Settings> {
+  return {
+    skipGuidanceLayers: layers,
+    skipLayerGuidanceScale: scale,
+    skipLayerGuidanceStart: start,
+    skipLayerGuidanceStop: stop,
+  };
 }
 
 function describeSecondPass(pass: SecondPassRequest): SecondPassSettings {

@@ -10,7 +10,7 @@ import { OptionError } from "../util/errors";
 import { requireInteger, withoutNulls } from "../util/option_checks";
 import { DEFAULT_SECOND_SCALE, DEFAULT_SECOND_STRENGTH } from "../util/option_values";
 import type { GenerationRequest, SecondPassRequest } from "./generation_request";
-import { countSteps } from "./generation_request";
+import { roundSteps } from "./generation_request";
 
 /**
  * Fill in the defaults of a second pass.
@@ -37,15 +37,15 @@ export function resolveSecondPass(
   };
   requireInteger("secondPass.steps", runSteps, 1, max_steps);
   // As in AUTOMATIC1111's web UI, the steps that are run are given, and not those of the schedule.
-  let steps = Math.ceil(runSteps / strength);
-  while (Math.trunc(steps * strength) < runSteps) steps += 1;
+  const { kind } = manifest.noise_schedule;
+  let steps = Math.ceil((kind === "flow" ? runSteps - 1 : runSteps) / strength);
+  while (roundSteps(steps, strength, kind) < runSteps) steps += 1;
   if (steps > max_steps) {
     throw new OptionError(
       `${runSteps} steps of a second pass with a strength of ${strength} are the last of ${steps}`,
       `the scheduler takes at most ${max_steps}: run fewer steps, or take a greater strength`,
     );
   }
-  countSteps(steps, strength);
   return { size, strength, runSteps, steps, upscale };
 }
 

@@ -20,8 +20,10 @@ export type Tokenizers = Record<string, TextTokenizer>;
 /** A prompt as the text encoders take it. */
 export interface Words {
   text: string;
-  /** What the encoders after the first one read; the same unless given, or empty. */
+  /** What the second encoder reads; the same unless given, or empty. */
   text2?: string | undefined;
+  /** What the third encoder reads; the first one's text unless given, or empty. */
+  text3?: string | undefined;
   /** `plain` unless given. */
   syntax?: PromptSyntax | undefined;
   /** Words for which vectors stand. */
@@ -177,10 +179,10 @@ export class PromptEncoder {
 
   /** Tokenize a prompt for each encoder. */
   private tokenizeAll(words: Words): PromptTokens[] {
-    const { text, text2, syntax = "plain", inversions = [] } = words;
+    const { text, text2, text3, syntax = "plain", inversions = [] } = words;
     return this.encoders.map((_, place) => {
-      // As in diffusers, an empty second prompt is none, and a third encoder reads the first one.
-      const read = place === 1 && text2 ? text2 : text;
+      // As in diffusers, an empty second or third prompt is none.
+      const read = [text, text2, text3][place] || text;
       const id = this.idOf(place);
       // T5 has no vectors: it reads the word.
       const own = inversions.flatMap(({ token, count, vectors: { [id]: vectors } }) =>

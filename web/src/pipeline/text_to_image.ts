@@ -316,8 +316,16 @@ export class TextToImagePipeline implements Pipeline {
   private planGuidance(request: GenerationRequest): Guidance {
     const { size, guidanceScale: scale, conditions = {}, guidanceRescale: rescale = 0 } = request;
     const timeIds = makeTimeIds(conditions, size, request.picture !== undefined);
-    const apart = rescale > 0 || timeIds.negative !== undefined;
-    return { scale, rescale, timeIds, atOnce: !apart };
+    // A second pass draws from a picture, for which diffusers has no skip-layer guidance.
+    const skip = request.picture === undefined ? request.skipLayers : undefined;
+    const skipLayers = skip && {
+      layers: skip.layers,
+      scale: skip.scale,
+      after: skip.start * request.steps,
+      before: skip.stop * request.steps,
+    };
+    const apart = rescale > 0 || timeIds.negative !== undefined || skipLayers !== undefined;
+    return { scale, rescale, timeIds, skipLayers, atOnce: !apart };
   }
 
   private guidesAtOnce(size: Size, chunks = 1): boolean {
@@ -457,7 +465,9 @@ export class TextToImagePipeline implements Pipeline {
       constants.config,
       steps,
       eta,
-      picture === undefined ? 0 : steps - countSteps(steps, picture.strength),
+      picture === undefined
+        ? 0
+        : steps - countSteps(steps, picture.strength, this.manifest.noise_schedule.kind),
       Math.floor(height / patch) * Math.floor(width / patch),
     );
   }
@@ -536,7 +546,7 @@ export class TextToImagePipeline implements Pipeline {
     // Every text is encoded once, also where several pictures have it.
     const encoded = new Map<string, NamedTensors>();
     const encode = async (words: Words | undefined, count: number): Promise<NamedTensors> => {
-      const key = JSON.stringify([words?.text, words?.text2, words?.clipSkip, count]);
+      const key = JSON.stringify([words?.text, words?.text2, words?.text3, words?.clipSkip, count]);
       const known = encoded.get(key);
       if (known !== undefined) return known;
       const made = await this.encodeText(words, count, request);
@@ -624,10 +634,11 @@ export class TextToImagePipeline implements Pipeline {
 }
 
 function promptWords(texts: RequestTexts, index: number): Words {
-  const { prompts, prompts2, promptSyntax: syntax, inversions, clipSkip } = texts;
+  const { prompts, prompts2, prompts3, promptSyntax: syntax, inversions, clipSkip } = texts;
   return {
     text: prompts![index]!,
     text2: prompts2?.[index],
+    text3: prompts3?.[index],
     syntax,
     inversions,
     clipSkip,
@@ -636,12 +647,15 @@ function promptWords(texts: RequestTexts, index: number): Words {
 
 /** Return a negative prompt; undefined if there is none. */
 function negativeWords(texts: RequestTexts, index: number): Words | undefined {
-  const { negativePrompts, negativePrompts2, promptSyntax: syntax, inversions } = texts;
+  const { negativePrompts, negativePrompts2, negativePrompts3, inversions } = texts;
+  const { promptSyntax: syntax } = texts;
   const clipSkip = negativeSkip(texts);
   const text2 = negativePrompts2?.[index];
-  // A second negative prompt alone goes with the empty one, as in diffusers.
-  const text = negativePrompts?.[index] ?? (text2 === undefined ? undefined : "");
-  return text === undefined ? undefined : { text, text2, syntax, inversions, clipSkip };
+  const text3 = negativePrompts3?.[index];
+  // A second or third negative prompt alone goes with the empty one, as in diffusers.
+  const text =
+    negativePrompts?.[index] ?? (text2 === undefined && text3 === undefined ? undefined : "");
+  return text === undefined ? undefined : { text, text2, text3, syntax, inversions, clipSkip };
 }
 
 /**

@@ -41,8 +41,16 @@ export interface FoundSettings {
   /** What the second text encoder of SDXL read, if that was another text. */
   prompt2?: string | undefined;
   negativePrompt2?: string | undefined;
+  /** What the third text encoder of Stable Diffusion 3.5 read, if that was another text. */
+  prompt3?: string | undefined;
+  negativePrompt3?: string | undefined;
   /** How much the guided prediction was brought back to the deviation of the prompt's, 0 to 1. */
   guidanceRescale?: number | undefined;
+  /** Blocks that were left out for skip-layer guidance, and how that guided. */
+  skipGuidanceLayers?: readonly number[] | undefined;
+  skipLayerGuidanceScale?: number | undefined;
+  skipLayerGuidanceStart?: number | undefined;
+  skipLayerGuidanceStop?: number | undefined;
   /** How many of the text encoders' last layers were left out. */
   clipSkip?: number | undefined;
   /**
@@ -196,6 +204,9 @@ export const A1111_CONTENTS: Record<MaskedContent, string> = {
 /** Characters of the longest text that is read as a number; anybody may have written it. */
 const LONGEST_NUMBER = 40;
 
+/** Characters of the longest text that is read as a list of numbers. */
+const LONGEST_LIST = 400;
+
 /**
  * Note a setting by what it means; a value that cannot be read goes to the others.
  *
@@ -207,6 +218,8 @@ export function take(found: FoundSettings, meaning: Meaning, name: string, text:
     case "negativePrompt":
     case "prompt2":
     case "negativePrompt2":
+    case "prompt3":
+    case "negativePrompt3":
     case "sampler":
     case "schedule":
     case "model":
@@ -227,6 +240,12 @@ export function take(found: FoundSettings, meaning: Meaning, name: string, text:
       const pair = readTwoNumbers(text);
       if (pair === undefined) break;
       found.conditions = { ...found.conditions, [meaning]: pair };
+      return;
+    }
+    case "skipGuidanceLayers": {
+      const layers = text.length > LONGEST_LIST ? [] : text.trim().split(/\s+/).map(readInteger);
+      if (layers.length === 0 || !layers.every((layer) => layer >= 0)) break;
+      found.skipGuidanceLayers = layers;
       return;
     }
     case "promptSyntax":

@@ -56,11 +56,19 @@ export interface Settings extends PictureSettings {
   guidanceScale: number;
   /** How the prompts were read; `plain` unless given. */
   promptSyntax?: PromptSyntax | undefined;
-  /** What SDXL's second text encoder read, if that was another text. */
+  /** What the second text encoder read, if that was another text. */
   prompt2?: string | undefined;
   negativePrompt2?: string | undefined;
+  /** What the third text encoder read (T5 of Stable Diffusion 3.5), if that was another text. */
+  prompt3?: string | undefined;
+  negativePrompt3?: string | undefined;
   /** How much the guided prediction was brought to the deviation of the prompt's; 0 unless given. */
   guidanceRescale?: number | undefined;
+  /** Blocks that were left out for skip-layer guidance, and how that guided, if there was any. */
+  skipGuidanceLayers?: readonly number[] | undefined;
+  skipLayerGuidanceScale?: number | undefined;
+  skipLayerGuidanceStart?: number | undefined;
+  skipLayerGuidanceStop?: number | undefined;
   /** How many of the text encoders' last layers were left out; 0 unless given. */
   clipSkip?: number | undefined;
   /** What SDXL was told of sizes and crops, as far as the caller said it. */
@@ -128,7 +136,13 @@ const MEANINGS = {
   "Prompt syntax": "promptSyntax",
   "Prompt 2": "prompt2",
   "Negative prompt 2": "negativePrompt2",
+  "Prompt 3": "prompt3",
+  "Negative prompt 3": "negativePrompt3",
   "CFG rescale": "guidanceRescale",
+  "Skip guidance layers": "skipGuidanceLayers",
+  "Skip layer guidance scale": "skipLayerGuidanceScale",
+  "Skip layer guidance start": "skipLayerGuidanceStart",
+  "Skip layer guidance stop": "skipLayerGuidanceStop",
   "Original size": "originalSize",
   "Crop top left": "cropTopLeft",
   "Target size": "targetSize",
@@ -251,19 +265,40 @@ function takeHashes(found: FoundSettings, pairs: readonly [string, string][]): v
 function pairsOfPrompt(settings: Settings): string[] {
   const { prompt, prompt2, negativePrompt, negativePrompt2, guidanceRescale = 0 } = settings;
   const { promptSyntax = "plain", conditions = {}, clipSkip = 0 } = settings;
-  const texts = [prompt, prompt2, negativePrompt, negativePrompt2];
+  const { prompt3, negativePrompt3 } = settings;
+  const texts = [prompt, prompt2, prompt3, negativePrompt, negativePrompt2, negativePrompt3];
   // Other programs read weights in every prompt, so a plain one says what it is where that matters.
   const matters = promptSyntax !== "plain" || texts.some((text) => hasSyntax(text ?? ""));
   return [
     ...(matters ? [`Prompt syntax: ${promptSyntax}`] : []),
     ...(prompt2 === undefined ? [] : [`Prompt 2: ${quote(prompt2)}`]),
     ...(negativePrompt2 === undefined ? [] : [`Negative prompt 2: ${quote(negativePrompt2)}`]),
+    ...(prompt3 === undefined ? [] : [`Prompt 3: ${quote(prompt3)}`]),
+    ...(negativePrompt3 === undefined ? [] : [`Negative prompt 3: ${quote(negativePrompt3)}`]),
     ...(guidanceRescale > 0 ? [`CFG rescale: ${guidanceRescale}`] : []),
+    ...pairsOfSkipLayers(settings),
     ...(clipSkip > 0 ? [`Clip skip: ${clipSkip + 1}`] : []),
     ...CONDITIONS.flatMap(([name, option, between]) => {
       const pair = conditions[option];
       return pair === undefined ? [] : [`${name}: ${pair.join(between)}`];
     }),
+  ];
+}
+
+/** Write skip-layer guidance, if there was any. */
+function pairsOfSkipLayers(settings: Settings): string[] {
+  const { skipGuidanceLayers: layers } = settings;
+  if (layers === undefined) return [];
+  const numbers = [
+    ["scale", settings.skipLayerGuidanceScale],
+    ["start", settings.skipLayerGuidanceStart],
+    ["stop", settings.skipLayerGuidanceStop],
+  ] as const;
+  return [
+    `Skip guidance layers: ${layers.join(" ")}`,
+    ...numbers.flatMap(([name, value]) =>
+      value === undefined ? [] : [`Skip layer guidance ${name}: ${value}`],
+    ),
   ];
 }
 
@@ -325,8 +360,15 @@ export function parseSettings(text: string): Partial<Settings> {
   const imageIndex = numImages === undefined ? undefined : number - 1;
   const { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions, loras } = found;
   const prompts = { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions, loras };
-  const { clipSkip } = found;
-  const picture = { numImages, imageIndex, ...prompts, clipSkip, ...pictureOf(found) };
+  const { clipSkip, prompt3, negativePrompt3 } = found;
+  const skipLayers = {
+    skipGuidanceLayers: found.skipGuidanceLayers,
+    skipLayerGuidanceScale: found.skipLayerGuidanceScale,
+    skipLayerGuidanceStart: found.skipLayerGuidanceStart,
+    skipLayerGuidanceStop: found.skipLayerGuidanceStop,
+  };
+  const guided = { ...prompts, prompt3, negativePrompt3, clipSkip, ...skipLayers };
+  const picture = { numImages, imageIndex, ...guided, ...pictureOf(found) };
   const values = { steps, guidanceScale, seed, eta, width, height, model, ...picture };
   const scheduler = known?.exact === true ? known.schedulers[0] : undefined;
   const present = Object.entries({ ...values, scheduler }).filter(

@@ -62,6 +62,10 @@ export const ROLES = [
 ] as const;
 export const LINEAR_COMBINATION_TERMS = 5;
 export const TEXT_STATES = "text_embeddings";
+export const BLOCK_SCALES = "block_scales";
+
+// wsd/spec/skip_layer_guidance.py
+export const SKIP_LAYER_GUIDANCE = { scale: 2.8, start: 0.01, stop: 0.2 } as const;
 
 // wsd/spec/precision.py
 export const PRECISIONS = ["f32", "f16", "w8a16"] as const;
@@ -554,6 +558,48 @@ export const TRAINED_ON_PICTURES = [
 export const TEXT_ENCODER_KEY = "(^|[._])(te\\d?|text_encoder(_\\d)?|clip_[lg])[._]";
 export const RESIDUAL_KEY = "resnets[._]\\d+[._]conv|(^|[._])in_layers[._]";
 
+// wsd/models/sd35/original_names.py: layers of a transformer in the original code
+export const TRANSFORMER_TOP = {
+  "x_embedder.proj": "pos_embed.proj",
+  "t_embedder.mlp.0": "time_text_embed.timestep_embedder.linear_1",
+  "t_embedder.mlp.2": "time_text_embed.timestep_embedder.linear_2",
+  "y_embedder.mlp.0": "time_text_embed.text_embedder.linear_1",
+  "y_embedder.mlp.2": "time_text_embed.text_embedder.linear_2",
+  context_embedder: "context_embedder",
+  "final_layer.linear": "proj_out",
+  "final_layer.adaLN_modulation.1": "norm_out.linear",
+} as const;
+export const TRANSFORMER_LAYERS = {
+  x: {
+    "attn.proj": "attn.to_out.0",
+    "attn.ln_q": "attn.norm_q",
+    "attn.ln_k": "attn.norm_k",
+    "attn2.proj": "attn2.to_out.0",
+    "attn2.ln_q": "attn2.norm_q",
+    "attn2.ln_k": "attn2.norm_k",
+    "adaLN_modulation.1": "norm1.linear",
+    "mlp.fc1": "ff.net.0.proj",
+    "mlp.fc2": "ff.net.2",
+  },
+  context: {
+    "attn.proj": "attn.to_add_out",
+    "attn.ln_q": "attn.norm_added_q",
+    "attn.ln_k": "attn.norm_added_k",
+    "adaLN_modulation.1": "norm1_context.linear",
+    "mlp.fc1": "ff_context.net.0.proj",
+    "mlp.fc2": "ff_context.net.2",
+  },
+} as const;
+export const TRANSFORMER_HEADS = {
+  x: {
+    "attn.qkv": ["attn.to_q", "attn.to_k", "attn.to_v"],
+    "attn2.qkv": ["attn2.to_q", "attn2.to_k", "attn2.to_v"],
+  },
+  context: { "attn.qkv": ["attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"] },
+} as const;
+export const SWAPPED_TOP = "norm_out.linear";
+export const SWAPPED_IN_LAST_BLOCK = "norm1_context.linear";
+
 // wsd/spec/manifest.py: fields of SchedulerConfig that older manifests lack
 export const SCHEDULER_DEFAULTS = {
   min_steps: 1,
@@ -622,6 +668,7 @@ export const VARIANT_NAMES = [
   "attention_flash",
   "norm_sums_subgroups",
   "norm_sums_workgroup",
+  "tuned",
 ] as const;
 
 // wsd/kernels/choice.py: values of the option kernels, and what deprecated ones allow
@@ -668,6 +715,7 @@ export const SELECTION_RULES = {
       reason: "the adapter computes on the processor, where written kernels are slower",
       when: [
         { fact: "adapter.fallback", test: "is", value: true },
+        { fact: "candidate.tuned", test: "is", value: false },
         { fact: "asked.named", test: "is", value: false },
       ],
     },
@@ -680,8 +728,14 @@ export const SELECTION_RULES = {
           test: "mentions",
           value: ["swiftshader", "llvmpipe", "lavapipe"],
         },
+        { fact: "candidate.tuned", test: "is", value: false },
         { fact: "asked.named", test: "is", value: false },
       ],
+    },
+    {
+      name: "adapter-class",
+      reason: "the variant's schedule was tuned on another class of adapters",
+      when: [{ fact: "adapter.classes", test: "lacks", other: "candidate.adapter_classes" }],
     },
     {
       name: "kernel-features",

@@ -177,6 +177,7 @@ export const LIST_CHECKS: Checks = { ...FETCH_CHECKS, integrity: requireString }
 export const CHOOSE_CHECKS: Checks = {
   ...FETCH_CHECKS,
   dtype: requireString,
+  textEncoder3: requireBoolean,
   ignoredRules: requireString,
 };
 
@@ -233,6 +234,8 @@ const PROMPT_CHECKS: Checks = {
   clipSkip: checkedElsewhere,
   prompt2: checkedElsewhere,
   negativePrompt2: checkedElsewhere,
+  prompt3: checkedElsewhere,
+  negativePrompt3: checkedElsewhere,
 };
 
 /** Options of `encodePrompt`. */
@@ -246,6 +249,7 @@ export const ENCODE_CHECKS: Checks = {
 export const COUNT_CHECKS: Checks = {
   promptSyntax: requireOneOf(...PROMPT_SYNTAXES),
   prompt2: requireString,
+  prompt3: requireString,
   negative: requireBoolean,
   signal: requireSignal,
 };
@@ -347,6 +351,16 @@ export const ENCODE_IMAGE_CHECKS: Checks = {
   seed: requireSeed,
 };
 
+/** @throws OptionError unless a value is a list of layers, each of them once. */
+const requireLayers = check(
+  "a list of whole numbers from 0 on, each once, such as [7, 8, 9]",
+  (value) =>
+    Array.isArray(value) &&
+    value.length > 0 &&
+    new Set(value).size === value.length &&
+    value.every((layer) => Number.isSafeInteger(layer) && (layer as number) >= 0),
+);
+
 /** Options of `generate`. */
 export const GENERATE_CHECKS: Checks = {
   ...CALLER_CHECKS,
@@ -355,6 +369,10 @@ export const GENERATE_CHECKS: Checks = {
   numInferenceSteps: checkedElsewhere,
   guidanceScale: requireUpTo(MAX_GUIDANCE),
   guidanceRescale: requireUpTo(1),
+  skipGuidanceLayers: requireLayers,
+  skipLayerGuidanceScale: requireUpTo(MAX_GUIDANCE),
+  skipLayerGuidanceStart: requireUpTo(1),
+  skipLayerGuidanceStop: requireUpTo(1),
   ...CONDITION_CHECKS,
   seed: requireSeed,
   width: requireFinite,
@@ -408,7 +426,13 @@ const OPTIONAL_SETTINGS_CHECKS: Checks = {
   promptSyntax: requireOneOf(...PROMPT_SYNTAXES),
   prompt2: requireString,
   negativePrompt2: requireString,
+  prompt3: requireString,
+  negativePrompt3: requireString,
   guidanceRescale: requireFinite,
+  skipGuidanceLayers: requireLayers,
+  skipLayerGuidanceScale: requireFinite,
+  skipLayerGuidanceStart: requireFinite,
+  skipLayerGuidanceStop: requireFinite,
   clipSkip: requireFinite,
   conditions: requireAll(CONDITION_CHECKS),
   numImages: check(
@@ -517,6 +541,7 @@ const SYNONYMS: Readonly<Record<string, string>> = {
   cropscoordstopleft: "cropTopLeft",
   negativecropscoordstopleft: "negativeCropTopLeft",
   cfgrescale: "guidanceRescale",
+  skiplayers: "skipGuidanceLayers",
   syntax: "promptSyntax",
   onwarning: "onNotice",
 };

@@ -29,7 +29,10 @@ export function meterPasses(
   report: OnProgress,
 ): [first: ProgressMeter, second?: ProgressMeter] {
   const { steps, size, picture, secondPass, safetyChecker } = request;
-  const run = picture === undefined ? steps : countSteps(steps, picture.strength);
+  const run =
+    picture === undefined
+      ? steps
+      : countSteps(steps, picture.strength, manifest.noise_schedule.kind);
   const meter = (runSteps: number, each: OnProgress, more: DrawingStages): ProgressMeter =>
     meterDrawing(manifest, runSteps, evicted, costs, each, more);
   const encodings = countEncodings(manifest, request);

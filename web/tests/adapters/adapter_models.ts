@@ -16,7 +16,7 @@ export function modelOf(layers: Layers, family = "tiny"): Manifest {
   const components = Object.entries(layers).map(([id, parameters]) => [
     id,
     {
-      role: id === "unet" ? "denoiser" : "text_encoder",
+      role: id === "unet" || id === "transformer" ? "denoiser" : "text_encoder",
       records: Object.entries(parameters).map(([name, shape]) => store(name, shape)),
     },
   ]);

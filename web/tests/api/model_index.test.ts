@@ -210,6 +210,19 @@ test("a rule of the bundle decides, and is named where the GPU lacks nothing", a
   expect([ignored.variant.dtype, ignored.refusedBy]).toEqual(["f16", undefined]);
 });
 
+test("what a third text encoder takes counts, unless it is left out", async () => {
+  const plain = await chooseOfTwo({ textEncoder3: false });
+  expect(plain.textEncoder3).toBeUndefined();
+  const { conditioning, components } = JSON.parse(MANIFEST) as Manifest;
+  const third = { conditioning: { ...conditioning, optional: ["text_encoder_2"] } };
+  const whole = await chooseOfTwo({}, third);
+  const without = await chooseOfTwo({ textEncoder3: false }, third);
+  expect([whole.textEncoder3, without.textEncoder3]).toEqual([true, false]);
+  // Its tokenizer counts too.
+  const { bytes } = components.text_encoder_2!;
+  expect(whole.bytes.total - without.bytes.total).toBeGreaterThan(bytes);
+});
+
 test("support cases take a precision, or ignore the rule that refuses it", async () => {
   const forced = await chooseOfTwo({ dtype: "f16" });
   expect([forced.variant.dtype, forced.refusedBy?.name]).toEqual(["f16", "model-features"]);

@@ -33,7 +33,9 @@ const model = vi.hoisted(() => {
     models: [] as string[],
     safety: safety as { flagged: boolean }[] | undefined,
   };
-  return { loads, draws, faults, waiting, checks, bytes: { total: 2_000_000_000, kept: 0 } };
+  const bytes = { total: 2_000_000_000, kept: 0 };
+  /** Whether the models have a third text encoder. */
+  return { loads, draws, faults, waiting, checks, bytes, hasThird: false };
 });
 
 vi.mock("../../src/index", async (original) => {
@@ -83,12 +85,13 @@ vi.mock("../../src/index", async (original) => {
   return {
     ...(await original<object>()),
     listModels: () => Promise.resolve(listed),
-    chooseVariant: async ({ name }: { name: string }) => {
+    chooseVariant: async ({ name }: { name: string }, asked: { textEncoder3?: boolean }) => {
       const fault = model.faults.pop();
       if (fault !== undefined) throw fault;
       await model.waiting.get(name);
       const safetyChecker = model.checks.models.includes(name);
-      return { ...found(name), safetyChecker, variant, passedOver: [] };
+      const textEncoder3 = model.hasThird ? asked.textEncoder3 !== false : undefined;
+      return { ...found(name), safetyChecker, textEncoder3, variant, passedOver: [] };
     },
     preflight: (_url: string, options: object) => Promise.resolve({ ...found(), ...options }),
     StableDiffusionPipeline: {
@@ -194,6 +197,29 @@ test("a large model is offered, and Draw says what is missing", async () => {
   expect([card(), said()]).toEqual(["offer", "Paused. What has been downloaded is kept."]);
   expect(byId("load").textContent).toBe("Download 500 MB");
   expect(byId<HTMLProgressElement>("progress").hidden).toBe(true);
+});
+
+test("the third text encoder is left out as a visitor has chosen, at the next visit too", async () => {
+  await open(0);
+  expect(byId("encoder3-row").hidden).toBe(true);
+  model.hasThird = true;
+  try {
+    await openReady();
+    const box = byId<HTMLInputElement>("encoder3");
+    expect([byId("encoder3-row").hidden, box.checked]).toEqual([false, true]);
+    expect(loads[0]!.options.textEncoder3).toBe(true);
+    box.click();
+    await settle();
+    expect(loads[1]!.options.textEncoder3).toBe(false);
+    await open(model.bytes.total, true);
+    expect(byId<HTMLInputElement>("encoder3").checked).toBe(false);
+    expect(loads[0]!.options.textEncoder3).toBe(false);
+    byId<HTMLInputElement>("encoder3").click();
+    await settle();
+    expect(loads[1]!.options.textEncoder3).toBe(true);
+  } finally {
+    model.hasThird = false;
+  }
 });
 
 test("a picture waits for the model, and can be taken back", async () => {

@@ -37,6 +37,7 @@ test.each([
     ["a", undefined, "a1111"],
     { text: "a", text2: undefined, syntax: "a1111", clipSkip: undefined },
   ],
+  [["a", "", "plain", 0, "c"], { text: "a", text2: "", syntax: "plain", clipSkip: 0, text3: "c" }],
   [["a", undefined, undefined, 1], { text: "a", text2: undefined, syntax: undefined, clipSkip: 1 }],
 ])(
   "%j is what a text is encoded with, and plain for older workers if it is that",

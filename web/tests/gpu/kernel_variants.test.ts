@@ -36,9 +36,19 @@ const shuffled: Variant = {
   subgroup_size: [1, 64],
 };
 const shared = { ...tiled, name: "norm_sums_workgroup" };
+const tuned: Variant = {
+  ...{ ...tiled, name: "tuned", problem: "generated", shared_bytes: 0 },
+  adapter_classes: ["google swiftshader"],
+};
+const tunedForGpu = { ...tuned, adapter_classes: ["nvidia hopper"] };
 const table: KernelTable = {
   bodies: [],
-  kernels: { gemm: [matrix, f16, tiled, small], sums: [shuffled, shared] },
+  kernels: {
+    gemm: [matrix, f16, tiled, small],
+    sums: [shuffled, shared],
+    both: [tiled, tuned],
+    several: [tunedForGpu, tuned],
+  },
   bytes: {},
 };
 const config = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
@@ -104,6 +114,35 @@ test.each<[string, DescribedGpu, KernelChoice, Variant]>([
   expect(select(table, "sums", described, choice)).toBe(expected);
 });
 
+const SWIFTSHADER = {
+  ...{ vendor: "google", architecture: "swiftshader", isFallbackAdapter: true },
+  description: "SwiftShader driver-5.0.0",
+};
+const LLVMPIPE = { vendor: "mesa", architecture: "llvmpipe", description: "llvmpipe (LLVM 19)" };
+const HOPPER = { vendor: "nvidia", architecture: "hopper" };
+
+test.each<[string, string, DescribedGpu, KernelChoice, Variant | undefined]>([
+  ["on the adapter it was tuned on", "both", gpu(SWIFTSHADER), "auto", tuned],
+  ["on another software adapter", "both", gpu(LLVMPIPE), "auto", undefined],
+  ["after a written one", "both", gpu(HOPPER), "auto", tiled],
+  ["of several adapters, on one", "several", gpu(SWIFTSHADER), "auto", tuned],
+  ["of several adapters, on the other", "several", gpu(HOPPER), "auto", tunedForGpu],
+  ["of the vendor alone", "several", gpu({ vendor: "nvidia" }), "auto", undefined],
+  ["on an adapter without a name", "several", gpu(), "auto", undefined],
+  ["that is named, elsewhere", "both", gpu(HOPPER), only("tuned"), undefined],
+  ["that is named", "both", gpu(SWIFTSHADER), only("tuned"), tuned],
+  ["beside a name", "both", gpu(SWIFTSHADER), only("gemm_tiled_f32"), tiled],
+  ["where generated kernels are asked for", "both", gpu(SWIFTSHADER), only(), undefined],
+])("a tuned kernel %s", (_, kernel, described, choice, expected) => {
+  expect(select(table, kernel, described, choice)).toBe(expected);
+});
+
+test("a tuned kernel runs anywhere if the rule is ignored and it is named", () => {
+  const { kernels: others } = readRules({}, "adapter-class");
+  const selection = { gpu: describeGpu(gpu(HOPPER)), rules: others, choice: only("tuned") };
+  expect(selectVariant(table, "both", selection)).toBe(tuned);
+});
+
 test("kernels without variants and bundles without any run what was generated", () => {
   expect(select(table, "other", gpu())).toBeUndefined();
   expect(select(undefined, "gemm", gpu())).toBeUndefined();
@@ -148,7 +187,7 @@ test("deprecated modes allow ever more features", () => {
   expect(none).not.toContain("gemv_subgroups");
   expect(subgroups).toEqual(expect.arrayContaining([...none, "gemv_subgroups"]));
   expect(halves).toEqual(expect.arrayContaining([...subgroups, "gemm_tiled_f16"]));
-  expect(all).toEqual(VARIANT_NAMES);
+  expect(all).toEqual(VARIANT_NAMES.filter((name) => name !== "tuned"));
 });
 
 test("kernels are counted by what runs in them", () => {

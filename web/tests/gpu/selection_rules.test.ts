@@ -27,6 +27,11 @@ const GPU: DescribedGpu = {
   },
   info: { subgroupMinSize: 32, subgroupMaxSize: 32, subgroupMatrixConfigs: [CONFIG] },
 };
+/** The same of a class for which kernels were tuned. */
+const HOPPER: DescribedGpu = {
+  ...GPU,
+  info: { ...GPU.info, vendor: "nvidia", architecture: "hopper" },
+};
 
 /** A variant that needs something of each kind, all of which the GPU has. */
 const VARIANT: Variant = {
@@ -34,6 +39,9 @@ const VARIANT: Variant = {
   ...{ threads: 256, shared_bytes: 32768, subgroup_matrix: [16, 16, 16], subgroup_size: [32, 32] },
   ...{ scratch_bytes: 0, operations: 10, launches: [] },
 };
+
+/** The same with a schedule that was tuned on one class of adapters. */
+const TUNED_VARIANT: Variant = { ...VARIANT, adapter_classes: ["nvidia hopper"] };
 
 const TILE = { role: "vae_decoder_tile", size: null, outputs: [{ shape: [1, 3, 8, 8] }] };
 const MANIFEST = {
@@ -48,8 +56,8 @@ const MANIFEST = {
 } as unknown as Manifest;
 
 /** The name of the rule that refuses the variant on a GPU. */
-function refusedVariant(gpu: DescribedGpu, named = false): string | undefined {
-  const table = { bodies: [], kernels: { k: [VARIANT] }, bytes: { k: 5 } };
+function refusedVariant(gpu: DescribedGpu, named = false, variant = VARIANT): string | undefined {
+  const table = { bodies: [], kernels: { k: [variant] }, bytes: { k: 5 } };
   const choice = named ? new Set([VARIANT.name]) : "auto";
   const decide = (rules: readonly Rule[]): boolean =>
     selectVariant(table, "k", { gpu: describeGpu(gpu), rules, choice }) === undefined;
@@ -79,6 +87,7 @@ const without = (feature: string): DescribedGpu => {
 const KERNEL_CASES: Record<string, DescribedGpu> = {
   "fallback-adapter": withInfo({ isFallbackAdapter: true }),
   "software-adapter": withInfo({ description: "SwiftShader Device (Subzero)" }),
+  "adapter-class": withInfo({ vendor: "nvidia", architecture: "ampere" }),
   "kernel-features": without("shader-f16"),
   "workgroup-threads": withLimits({ maxComputeInvocationsPerWorkgroup: 255 }),
   "shared-memory": withLimits({ maxComputeWorkgroupStorageSize: 32767 }),
@@ -102,14 +111,24 @@ describe("each rule", () => {
 
   test("refuses nothing on a GPU that has everything", () => {
     expect(refusedVariant(GPU)).toBeUndefined();
+    expect(refusedVariant(HOPPER, false, TUNED_VARIANT)).toBeUndefined();
     expect(refusedPrecision(GPU)).toBeUndefined();
   });
 
   test.each(Object.entries(KERNEL_CASES))("of kernels: %s", (name, gpu) => {
-    expect(refusedVariant(gpu)).toBe(name);
+    const variant = name === "adapter-class" ? TUNED_VARIANT : VARIANT;
+    expect(refusedVariant(gpu, false, variant)).toBe(name);
     // Whoever names variants decides about software adapters too, and about nothing else.
     const ofSoftware = ["fallback-adapter", "software-adapter"].includes(name);
-    expect(refusedVariant(gpu, true)).toBe(ofSoftware ? undefined : name);
+    expect(refusedVariant(gpu, true, variant)).toBe(ofSoftware ? undefined : name);
+  });
+
+  test("of software adapters does not refuse what was tuned on one", () => {
+    const described = { description: "SwiftShader", vendor: "google", isFallbackAdapter: true };
+    const adapter = withInfo({ ...described, architecture: "swiftshader" });
+    const tuned = { ...VARIANT, adapter_classes: ["google swiftshader"] };
+    expect(refusedVariant(adapter, false, tuned)).toBeUndefined();
+    expect(refusedVariant(withInfo(described), false, tuned)).toBe("adapter-class");
   });
 
   test.each(Object.entries(PRECISION_CASES))("of precisions: %s", (name, gpu) => {

@@ -4,11 +4,13 @@ import { describe, expect, test } from "vitest";
 import { OptionError } from "../../src/util/errors";
 import { GENERATE_CHECKS, requireOptions } from "../../src/util/option_checks";
 import type { Manifest } from "../../src/bundle/manifest";
+import { guidanceLayers } from "../../src/bundle/manifest";
 import type { GenerateOptions, Prompt } from "../../src/api/options";
 import * as requests from "../../src/pipeline/generation_request";
 import type { GenerationRequest } from "../../src/pipeline/generation_request";
 import { describeRequest } from "../../src/pipeline/request_settings";
 import { formatSettings, parseSettings } from "../../src/settings/infotext";
+import { BLOCK_SCALES } from "../../src/util/constants.generated";
 
 const DENOISER = {
   role: "denoiser",
@@ -533,5 +535,120 @@ describe("the settings of a picture", () => {
         });
       }),
     );
+  });
+});
+
+/** A model of a transformer of four blocks, which can be left out. */
+const blocks = {
+  ...manifest,
+  model: { name: "blocks" },
+  entry_points: manifest.entry_points.map((entry) =>
+    (entry.role as string) === "denoiser"
+      ? {
+          ...entry,
+          inputs: [
+            ...entry.inputs,
+            { name: BLOCK_SCALES, shape: [1, 4], dtype: "float32" as const },
+          ],
+        }
+      : entry,
+  ),
+} as unknown as Manifest;
+
+describe("skip-layer guidance", () => {
+  test("is none, or diffusers' unless it is given otherwise", () => {
+    expect([guidanceLayers(manifest), guidanceLayers(blocks)]).toEqual([0, 4]);
+    expect(resolveOptions(blocks, {}).skipLayers).toBeUndefined();
+    const layers = [3, 1];
+    const { skipLayers } = resolveOptions(blocks, { skipGuidanceLayers: layers });
+    expect(skipLayers).toEqual({ layers: [3, 1], scale: 2.8, start: 0.01, stop: 0.2 });
+    layers.push(2);
+    expect(skipLayers!.layers).toEqual([3, 1]);
+  });
+
+  test("is in the settings of pictures, and read from there", () => {
+    const request = resolveOptions(blocks, {
+      skipGuidanceLayers: [1, 2],
+      skipLayerGuidanceScale: 3,
+      skipLayerGuidanceStart: 0,
+      skipLayerGuidanceStop: 0.5,
+    });
+    const settings = describeRequest(blocks, request, 0);
+    const text = formatSettings(settings);
+    expect(text).toContain("Skip guidance layers: 1 2, Skip layer guidance scale: 3, ");
+    const { skipGuidanceLayers, skipLayerGuidanceStart, skipLayerGuidanceStop } =
+      parseSettings(text);
+    expect(skipGuidanceLayers).toEqual([1, 2]);
+    expect([skipLayerGuidanceStart, skipLayerGuidanceStop]).toEqual([0, 0.5]);
+    expect(formatSettings({ ...settings, ...parseSettings(text) })).toBe(text);
+  });
+
+  test.each([
+    ["a layer that there is not", { skipGuidanceLayers: [1, 4] }, "skipGuidanceLayers has 4"],
+    ["a layer twice", { skipGuidanceLayers: [1, 1] }, "skipGuidanceLayers is"],
+    ["no layers", { skipGuidanceLayers: [] }, "skipGuidanceLayers is"],
+    ["a layer below 0", { skipGuidanceLayers: [-1] }, "skipGuidanceLayers is"],
+    ["no layers but a scale", { skipLayerGuidanceScale: 2 }, "without skipGuidanceLayers"],
+    [
+      "a start behind the stop",
+      { skipGuidanceLayers: [1], skipLayerGuidanceStart: 0.2 },
+      "skipLayerGuidanceStart is 0.2",
+    ],
+    [
+      "a picture",
+      { skipGuidanceLayers: [1], image: new Blob() },
+      "both skipGuidanceLayers and image",
+    ],
+  ])("refuses %s", (_, options: GenerateOptions, said) => {
+    const error = thrownBy(() => resolveOptions(blocks, options));
+    expect(error.message).toContain(said);
+    expect(error.hint).not.toBe("");
+  });
+
+  test("is refused for models that can leave out no blocks", () => {
+    const other = { ...manifest, model: { name: "other" } } as unknown as Manifest;
+    const error = thrownBy(() => resolveOptions(other, { skipGuidanceLayers: [1] }));
+    expect(error.message).toBe("other takes no skipGuidanceLayers");
+  });
+});
+
+describe("third prompts", () => {
+  const three = {
+    ...xl,
+    model: { name: "three" },
+    conditioning: { encoders: ["one", "two", "three"], empty_negative: "encode" },
+  } as unknown as Manifest;
+
+  test("are one for all prompts, or one for each, and in the settings", () => {
+    const request = resolveRequest(three, ["a", "b"], {
+      prompt3: ["c", "d"],
+      negativePrompt3: "e",
+    });
+    expect(request.prompts3).toEqual(["c", "d"]);
+    expect(request.negativePrompts3).toEqual(["e", "e"]);
+    const settings = describeRequest(three, request, 1);
+    const text = formatSettings(settings);
+    expect(text).toContain("Prompt 3: d, Negative prompt 3: e");
+    expect(parseSettings(text)).toMatchObject({ prompt3: "d", negativePrompt3: "e" });
+    expect(resolveOptions(three, {}).prompts3).toBeUndefined();
+  });
+
+  test.each([{ prompt3: "b" }, { negativePrompt3: "b" }])(
+    "are refused where there is no third text encoder: %j",
+    (options) => {
+      const two = { ...xl, model: { name: "two" } } as unknown as Manifest;
+      const { message, hint } = thrownBy(() => resolveOptions(two, options));
+      expect(message).toContain("two has no third text encoder, and takes no ");
+      expect(hint).toContain("T5");
+    },
+  );
+
+  test("are refused in other counts, and where they begin another chunk", () => {
+    for (const [options, said] of [
+      [{ prompt3: ["b", "c"] }, "prompt3 has 2 texts, and there are 1 prompts"],
+      [{ prompt3: "b BREAK c", promptSyntax: "a1111" }, "prompt3 has BREAK"],
+    ] as [GenerateOptions, string][]) {
+      expect(thrownBy(() => resolveOptions(three, options)).message).toContain(said);
+    }
   });
 });

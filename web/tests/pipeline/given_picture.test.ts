@@ -9,6 +9,7 @@ const denoiser = { role: "denoiser", size: [4, 2], inputs: [{ shape: [1, 4, 1, 2
 const drawing = {
   pipeline: "text-to-image",
   model: { name: "a model" },
+  noise_schedule: { kind: "discrete" },
   latent_space: { channels: 4, scale_factor: 2, scaling_factor: 1, shift_factor: 0 },
   entry_points: [denoiser, { role: "vae_encoder", size: [4, 2] }],
 } as unknown as Manifest;
@@ -45,29 +46,41 @@ describe("countSteps", () => {
     // diffusers multiplies as numbers of Python, whose product here is just below 29.
     [50, 0.58, 28],
   ])("of %i steps a strength of %f runs %i", (steps, strength, run) => {
-    expect(countSteps(steps, strength)).toBe(run);
+    expect(countSteps(steps, strength, "discrete")).toBe(run);
+  });
+
+  test.each([
+    [20, 0.05, 1],
+    [28, 0.6, 17],
+    [10, 0.7, 7],
+    [1, 0.001, 1],
+    [3, 1, 3],
+    // What is left out is a little above 21 as a number of Python, and rounded down.
+    [50, 0.58, 29],
+  ])("of %i steps of flow matching a strength of %f runs %i", (steps, strength, run) => {
+    expect(countSteps(steps, strength, "flow")).toBe(run);
   });
 
   test.each([0, -0.1, 1.0001, NaN, Infinity])("refuses a strength of %f", (strength) => {
-    expect(() => countSteps(20, strength)).toThrow(OptionError);
+    expect(() => countSteps(20, strength, "discrete")).toThrow(OptionError);
   });
 
   test("refuses a strength that runs no step, and says which one runs one", () => {
     const hint = expect.stringContaining("0.334") as string;
-    expect(() => countSteps(3, 0.3)).toThrow(expect.objectContaining({ hint }));
-    expect(countSteps(3, 0.334)).toBe(1);
+    expect(() => countSteps(3, 0.3, "discrete")).toThrow(expect.objectContaining({ hint }));
+    expect(countSteps(3, 0.334, "discrete")).toBe(1);
   });
 
   test("its hint holds whatever the steps", () => {
     for (let steps = 1; steps <= 1000; steps++) {
       let hint = "";
       try {
-        countSteps(steps, 1e-9);
+        countSteps(steps, 1e-9, "discrete");
       } catch (error) {
         ({ hint } = error as OptionError);
       }
       const least = Number(/at least ([\d.]+),/.exec(hint)![1]);
-      expect(countSteps(steps, least)).toBeGreaterThanOrEqual(1);
+      expect(countSteps(steps, least, "discrete")).toBeGreaterThanOrEqual(1);
     }
   });
 });

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { GenerateOptions } from "../../src/api/options";
 import type { GenerationResult } from "../../src/api/types";
 import type { Manifest } from "../../src/bundle/manifest";
+import { countSteps } from "../../src/pipeline/generation_request";
 import type { GenerationRequest } from "../../src/pipeline/generation_request";
 import { fitForEncoding, picturesOf, prepareRequest } from "../../src/pipeline/picture_options";
 import type { PreparedRequest } from "../../src/pipeline/picture_options";
@@ -31,6 +32,7 @@ const manifest = {
     })),
   ),
   latent_space: { scale_factor: 8 },
+  noise_schedule: { kind: "discrete" },
   conditioning: { encoders: [], empty_negative: "encode" },
 } as unknown as Manifest;
 const withoutEncoder = {
@@ -241,6 +243,19 @@ describe("a second pass", () => {
       for (const strength of [0.21, 0.3, 0.55, 0.7, 0.9, 1]) {
         const pass = resolve({ secondPass: { steps, strength } }).secondPass!;
         expect(Math.trunc(pass.steps * strength)).toBe(steps);
+      }
+    }
+  });
+
+  test("runs as many steps of flow matching as were asked for, of as few as can be", () => {
+    const flow = { ...manifest, noise_schedule: { kind: "flow" } } as unknown as Manifest;
+    for (let runSteps = 1; runSteps <= 20; runSteps++) {
+      for (const strength of [0.21, 0.3, 0.55, 0.7, 0.9, 1]) {
+        const options = { secondPass: { steps: runSteps, strength } };
+        const { steps } = (prepare(options, flow) as PreparedRequest).request.secondPass!;
+        expect(countSteps(steps, strength, "flow")).toBe(runSteps);
+        const fewer = steps === 1 ? 0 : countSteps(steps - 1, strength, "flow");
+        expect(fewer).toBeLessThan(runSteps);
       }
     }
   });

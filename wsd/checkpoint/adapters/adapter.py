@@ -10,7 +10,7 @@ from typing import Any
 
 from wsd.checkpoint.adapters.layer import Layer, Scaling, read_bias, read_layer
 from wsd.checkpoint.adapters.layer_keys import explain_other_kind, split_key
-from wsd.checkpoint.adapters.names import LayerTable, Target
+from wsd.checkpoint.adapters.names import LayerTable, Place, Target
 from wsd.checkpoint.number_formats import check_finite
 from wsd.checkpoint.safetensors_file import list_safetensors, read_metadata
 from wsd.checkpoint.stored_tensor import StoredTensor
@@ -98,27 +98,37 @@ def open_adapter(path: Path, family: Family) -> Adapter:
             f"{path}: {family.name} takes no adapters", "leave --lora out for this model"
         )
     metadata = read_metadata(path)
-    grouped, names = _group(path, stored, table, family)
+    grouped = _group(path, stored, table, family)
     settings = _read_settings(path, metadata)
     layers: dict[str, dict[str, Layer]] = {}
-    for target, parts in grouped.items():
-        found = layers.setdefault(target.component, {})
-        for kind, layer in _read_target(
-            path, names[target], parts, target, table, settings, family
-        ):
-            found[f"{target.module}.{kind}"] = layer
+    for target, found in grouped.items():
+        changed = layers.setdefault(target.component, {})
+        for kind, layer in _read_target(path, found, table, settings, family):
+            changed[f"{target.module}.{kind}"] = layer
     for tensor in stored.values():
         _check_values(tensor)
     return Adapter(path, sha256_once(path), layers, metadata, len(stored))
 
 
-_Grouped = dict[Target, dict[str, StoredTensor]]
+@dataclass(frozen=True)
+class _Found:
+    """What a file has for one of the model's layers.
+
+    Attributes:
+        name: of the layer in the file.
+        place: where that belongs.
+        parts: what of the layer → tensor.
+    """
+
+    name: str
+    place: Place
+    parts: dict[str, StoredTensor] = field(default_factory=dict)
 
 
 def _group(
     path: Path, stored: Mapping[str, StoredTensor], table: LayerTable, family: Family
-) -> tuple[_Grouped, dict[Target, str]]:
-    """Return the tensors of each layer, and the layers' names in the file.
+) -> dict[Target, _Found]:
+    """Return the tensors of each layer.
 
     Raises:
         CheckpointError: if there are none, if it is of another family, if a name means nothing of
@@ -126,26 +136,25 @@ def _group(
     """
     if not stored:
         raise CheckpointError(f"{path}: it holds no tensors", "pass the file of an adapter")
-    grouped: _Grouped = {}
-    names: dict[Target, str] = {}
+    grouped: dict[Target, _Found] = {}
     unknown: list[str] = []
     for key, tensor in stored.items():
         split = split_key(key)
-        target = None if split is None else table.find(split.layer)
-        if split is None or target is None:
+        places = () if split is None else table.find(split.layer)
+        if split is None or not places:
             unknown.append(key)
             continue
-        parts = grouped.setdefault(target, {})
-        name = names.setdefault(target, split.layer)
-        if name != split.layer or split.part in parts:
-            twice = parts.get(split.part, tensor).key
-            raise CheckpointError(
-                f"{path}: layer {target} is there twice: as {name} and as {split.layer} "
-                f"({twice}, {key})",
-                "the adapter is damaged, or two are in one file: pass each by itself",
-            )
-        parts[split.part] = tensor
-    _check_family(path, stored, table, family, unknown)
+        for place in places:
+            found = grouped.setdefault(place.target, _Found(split.layer, place))
+            if found.name != split.layer or split.part in found.parts:
+                twice = found.parts.get(split.part, tensor).key
+                raise CheckpointError(
+                    f"{path}: layer {place.target} is there twice: as {found.name} and as "
+                    f"{split.layer} ({twice}, {key})",
+                    "the adapter is damaged, or two are in one file: pass each by itself",
+                )
+            found.parts[split.part] = tensor
+    _check_family(path, stored, table, family)
     if unknown:
         shown = ", ".join(unknown[:_SHOWN]) + ", …" * (len(unknown) > _SHOWN)
         raise CheckpointError(
@@ -155,67 +164,62 @@ def _group(
             or "the adapter is of another model, or in a format that WSD does not read: take one "
             f"that was made for {family.name}",
         )
-    return grouped, names
+    return grouped
 
 
 def _check_family(
-    path: Path, stored: Mapping[str, StoredTensor], table: LayerTable, family: Family,
-    unknown: list[str],
-) -> None:  # fmt: skip
-    """Refuse an adapter of another family, by the width of its cross attention and its names."""
-    width, own_width = _find_context_width(stored), table.context_width
-    is_wider = width is not None and own_width is not None and width != own_width
-    find = family.architecture.find_adapter_model
-    own = find(family, (), own_width)
-    other = find(family, unknown, width if is_wider else None)
-    if not is_wider and other in ("", own):
+    path: Path, stored: Mapping[str, StoredTensor], table: LayerTable, family: Family
+) -> None:
+    """Refuse an adapter of another family, by the names of its layers and their widths."""
+    theirs, own = table.find_model(_find_inputs(stored)), table.model
+    if not theirs.differs(own):
         return
-    made, this = other or "another model", f"{family.name} ({own})" if own else family.name
-    if is_wider:
-        made += f", whose cross attention reads {width} features"
-        this += f", whose cross attention reads {own_width}"
+    made, this = theirs.title(own), f"{family.name} ({own.name})" if own.name else family.name
+    if theirs.is_of_other_width(own):
+        made += f", {theirs.reads} features"
+        this += f", {own.reads}"
     raise CheckpointError(
         f"{path}: it is an adapter for {made}; the model is {this}",
-        f"take an adapter that was made for {own or family.name}, or a checkpoint of the "
+        f"take an adapter that was made for {own.name or family.name}, or a checkpoint of the "
         "adapter's own family",
     )
 
 
-def _find_context_width(stored: Mapping[str, StoredTensor]) -> int | None:
-    """Return how many features an adapter's cross attention reads; None if it changes none."""
+def _find_inputs(stored: Mapping[str, StoredTensor]) -> dict[str, int | None]:
+    """Return name of a layer in a file → features of its input, where a factor's shape has them."""
+    inputs: dict[str, int | None] = {}
     for key, tensor in stored.items():
         split = split_key(key)
-        if (
-            split is not None
-            and split.part in ("down", "hada_w1_b", "diff")
-            and re.search(r"attn2[._](processor\.)?to[._][kv]$", split.layer)
-            and len(tensor.shape) > 1
-        ):
-            return tensor.shape[1]
-    return None
+        name = key if split is None else split.layer
+        inputs.setdefault(name, None)
+        tells = split is not None and split.part in ("down", "hada_w1_b", "diff")
+        if tells and len(tensor.shape) > 1:
+            inputs[name] = tensor.shape[1]
+    return inputs
 
 
 def _read_target(
-    path: Path, name: str, parts: dict[str, StoredTensor], target: Target, table: LayerTable,
-    settings: Mapping[str, Any], family: Family,
-) -> Iterator[tuple[str, Layer]]:  # fmt: skip
+    path: Path, found: _Found, table: LayerTable, settings: Mapping[str, Any], family: Family
+) -> Iterator[tuple[str, Layer]]:
     """Yield ``weight`` and ``bias`` of a layer, as far as they are changed, and how."""
+    name, place, parts = found.name, found.place, found.parts
     weight = {part: tensor for part, tensor in parts.items() if part != "diff_b"}
     bias = parts.get("diff_b")
     for tensor in parts.values():
         _check_format(tensor)
     if weight and not (bias is not None and set(weight) <= {"alpha"}):
-        shape = table.shape(target, "weight")
+        shape = table.shape(place, "weight")
         assert shape is not None
-        yield "weight", read_layer(name, weight, shape, find_scaling(path, target, settings))
+        scaling = find_scaling(path, place.target, settings)
+        yield "weight", read_layer(name, weight, shape, scaling, place.rows)
     if bias is not None:
-        shape = table.shape(target, "bias")
+        shape = table.shape(place, "bias")
         if shape is None:
             raise CheckpointError(
-                f"{path}: {bias.key} changes a bias, and {target} has none",
+                f"{path}: {bias.key} changes a bias, and {place.target} has none",
                 f"take an adapter that was made for {family.name}",
             )
-        yield "bias", read_bias(name, bias, shape)
+        yield "bias", read_bias(name, bias, shape, place.rows)
 
 
 def _check_format(tensor: StoredTensor) -> None:

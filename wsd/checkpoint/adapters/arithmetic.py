@@ -94,6 +94,32 @@ class Full:
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """Some rows of another difference: those of one of several layers that are one matrix.
+
+    Attributes:
+        whole: has all rows.
+        count: rows of a piece.
+        order: which pieces of the rows are taken, in this order.
+    """
+
+    whole: Delta
+    count: int
+    order: tuple[int, ...]
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        """Return some rows; see :class:`Delta`."""
+        found = []
+        for place, piece in enumerate(self.order):
+            first = max(start - place * self.count, 0)
+            last = min(stop - place * self.count, self.count)
+            if first < last:
+                begin = piece * self.count
+                found.append(self.whole.rows(begin + first, begin + last))
+        return torch.cat(found)
+
+
+@dataclass(frozen=True)
 class Magnitudes:
     """DoRA, Liu et al. 2024: the length of each row, or column, of the changed weight is given.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -17,6 +17,7 @@ from wsd.checkpoint.adapters.arithmetic import (
     Kronecker,
     LowRank,
     Magnitudes,
+    Pieces,
     contract,
     multiply,
     round_factor,
@@ -24,6 +25,7 @@ from wsd.checkpoint.adapters.arithmetic import (
 from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.checkpoint.weight_source import Shape
 from wsd.errors import CheckpointError
+from wsd.models.architecture import ModuleRows
 
 _LOHA = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
 _DAMAGED = "the adapter is damaged or of another model: fetch it again, or take another one"
@@ -58,14 +60,17 @@ class Layer:
     build: Callable[[float], Change]
 
 
-def read_layer(name: str, parts: Parts, shape: Shape, scaling: Scaling) -> Layer:
+def read_layer(
+    name: str, parts: Parts, shape: Shape, scaling: Scaling, rows: ModuleRows | None = None
+) -> Layer:
     """Return what an adapter's layer does to a weight; its shapes are checked, and nothing is read.
 
     Args:
         name: of the layer in the file.
         parts: what of the layer → tensor, without ``diff_b``.
-        shape: of the weight.
+        shape: of the weight; of the file's, where the model's is some of its rows.
         scaling: what the metadata says.
+        rows: which of the rows are the model's; all of them unless given.
 
     Raises:
         CheckpointError: if parts are missing, contradict each other, or do not fit the weight.
@@ -94,23 +99,49 @@ def read_layer(name: str, parts: Parts, shape: Shape, scaling: Scaling) -> Layer
     _check_columns(name, parts, columns, shape)
     magnitudes = _find_magnitudes(name, parts, shape)
     alpha, divisor = _find_scale(name, parts, rank, scaling)
-    return Layer(name, partial(_build, name, delta, magnitudes, alpha, divisor))
+    layer = Layer(name, partial(_build, name, delta, magnitudes, alpha, divisor))
+    if rows is None or rows.pieces == 1:
+        return layer
+    if len(rows.order) < rows.pieces and _is_by_input(parts, shape):
+        raise _refuse(
+            parts,
+            f"layer {name} has a length for each input of {rows.pieces} layers of the model "
+            "together, which cannot be told apart",
+            "take an adapter that has a length for each output, or none",
+        )
+    return Layer(name, partial(_build_rows, layer, shape[0] // rows.pieces, rows.order))
 
 
-def read_bias(name: str, tensor: StoredTensor, shape: Shape) -> Layer:
+def read_bias(
+    name: str, tensor: StoredTensor, shape: Shape, rows: ModuleRows | None = None
+) -> Layer:
     """Return what an adapter's layer does to a bias.
 
     Args:
         name: of the layer in the file.
         tensor: what is added, of the bias's shape.
-        shape: of the bias.
+        shape: of the bias; of the file's, where the model's is some of its values.
+        rows: which of the values are the model's; all of them unless given.
 
     Raises:
         CheckpointError: if the shapes differ.
     """
     delta, _, columns = _read_full(name, {"diff": tensor}, shape)
     _check_columns(name, {"diff_b": tensor}, columns, shape)
-    return Layer(name, partial(_build, name, delta, None, 1.0, 1.0))
+    layer = Layer(name, partial(_build, name, delta, None, 1.0, 1.0))
+    if rows is None or rows.pieces == 1:
+        return layer
+    return Layer(name, partial(_build_rows, layer, shape[0] // rows.pieces, rows.order))
+
+
+def _build_rows(whole: Layer, count: int, order: tuple[int, ...], scale: float) -> Change:
+    """Return the change of some rows of a file's layer: pieces of so many rows, in this order."""
+    change = whole.build(scale)
+    lengths = change.magnitudes
+    if lengths is not None and lengths.values.shape[0] > 1:
+        taken = [lengths.values[piece * count : (piece + 1) * count] for piece in order]
+        lengths = replace(lengths, values=torch.cat(taken))
+    return replace(change, delta=Pieces(change.delta, count, order), magnitudes=lengths)
 
 
 def _build(
@@ -270,13 +301,7 @@ def _find_magnitudes(name: str, parts: Parts, shape: Shape) -> Callable[[float],
     if tensor is None:
         return None
     count = math.prod(tensor.shape)
-    by_input = (
-        "dora_scale" in parts
-        and min(len(tensor.shape), len(shape)) > 1
-        and tensor.shape[0] == 1
-        and count == shape[1]
-        and shape[0] != 1
-    )
+    by_input = _is_by_input(parts, shape)
     if not by_input and count != shape[0]:
         raise _refuse(
             parts,
@@ -287,6 +312,18 @@ def _find_magnitudes(name: str, parts: Parts, shape: Shape) -> Callable[[float],
     size = (1, count) if by_input else (count, 1)
     scaled = "dora_scale" in parts
     return lambda scale: Magnitudes(_read_whole(tensor).reshape(size), scale if scaled else None)
+
+
+def _is_by_input(parts: Parts, shape: Shape) -> bool:
+    """Tell whether a layer has DoRA's lengths for each input channel, as LyCORIS can have them."""
+    tensor = parts.get("dora_scale")
+    return (
+        tensor is not None
+        and min(len(tensor.shape), len(shape)) > 1
+        and tensor.shape[0] == 1
+        and math.prod(tensor.shape) == shape[1]
+        and shape[0] != 1
+    )
 
 
 def _find_scale(name: str, parts: Parts, rank: int | None, scaling: Scaling) -> tuple[float, float]:

@@ -62,6 +62,9 @@ _OTHER_KINDS = (
     (r"bundle_emb\..*", "it brings embeddings of tokens, which WSD does not read"),
     (r"emb_params$|clip_[lg]$|string_to_(param|token).*",
      "it is a textual inversion, which changes no weights: it is no file for --lora"),
+    (r"(lora_te3_|text_encoder_3\.).*",
+     "it changes the third text encoder, which the model has not: take an adapter without it, or a "
+     "checkpoint with it"),
     (r"(lora_)?control(net|_model).*|.*zero_convs.*",
      "it is of a ControlNet, which WSD does not draw"),
     (r"(model\.diffusion_model|first_stage_model|cond_stage_model|conditioner)\..*"

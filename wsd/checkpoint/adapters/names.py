@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wsd.checkpoint.module_names import list_names
 from wsd.checkpoint.weight_source import Shape
+from wsd.models.adapter_models import AdapterModel, find_adapter_model
+from wsd.models.architecture import ModuleRows
 from wsd.models.family import Family
-
-_CROSS_ATTENTION = re.compile(r"attn2\.to_k\.weight$")
+from wsd.spec.roles import DENOISER
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,19 @@ class Target:
         return f"{self.component}.{self.module}"
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a layer of an adapter's file belongs, or some of its rows.
+
+    Attributes:
+        target: the model's layer.
+        rows: which rows of the file's layer are the model's.
+    """
+
+    target: Target
+    rows: ModuleRows
+
+
 class LayerTable:
     """Every name that adapters give to the layers of a family.
 
@@ -38,32 +52,53 @@ class LayerTable:
 
     def __init__(self, family: Family) -> None:
         self._shapes: dict[str, dict[str, Shape]] = {}
-        self._targets: dict[str, Target] = {}
-        self.context_width: int | None = None
+        self._places: dict[str, dict[Place, None]] = {}
+        inputs: dict[str, int | None] = {}
         for component in family.components:
             shapes = dict(list_names(component).shapes)
             modules = {name.rpartition(".")[0]: None for name in shapes if name.endswith(".weight")}
             spelled = family.architecture.spell_adapter_modules(family, component, modules)
-            for name, module in spelled:
-                self._targets[name] = Target(component.id, module)
+            for name, rows in spelled:
+                place = Place(Target(component.id, rows.module), rows)
+                self._places.setdefault(name, {})[place] = None
                 self._shapes[component.id] = shapes
-            for name, shape in shapes.items():
-                if component.id in self._shapes and _CROSS_ATTENTION.search(name):
-                    self.context_width = shape[1]
+            if component.role == DENOISER and component.id in self._shapes:
+                inputs = {
+                    module: shape[1]
+                    for module in modules
+                    if len(shape := shapes[f"{module}.weight"]) > 1
+                }
+        self._encoders = len(family.text_encoders())
+        self.model = self.find_model(inputs)
 
     @property
     def components(self) -> tuple[str, ...]:
         """Return the ids of the components that adapters can change."""
         return tuple(self._shapes)
 
-    def find(self, name: str) -> Target | None:
-        """Return the layer that a name means; None if it means none of the model's.
+    def find(self, name: str) -> tuple[Place, ...]:
+        """Return the layers that a name means; none if it means none of the model's.
 
         Args:
             name: as the file has it, without what follows the layer's name.
         """
-        return self._targets.get(name)
+        return tuple(self._places.get(name, ()))
 
-    def shape(self, target: Target, kind: str) -> Shape | None:
-        """Return the shape of a layer's ``weight`` or ``bias``; None if it has none."""
-        return self._shapes[target.component].get(f"{target.module}.{kind}")
+    def find_model(self, inputs: Mapping[str, int | None]) -> AdapterModel:
+        """Return which model layers are of.
+
+        Args:
+            inputs: as :func:`wsd.models.adapter_models.find_adapter_model` has them.
+        """
+        return find_adapter_model(inputs, encoders=self._encoders)
+
+    def shape(self, place: Place, kind: str) -> Shape | None:
+        """Return the shape that a file's layer has as ``weight`` or ``bias``; None if it has none.
+
+        It is the shape of the model's layer, but where that is some of the rows alone.
+        """
+        own = self._shapes[place.target.component].get(f"{place.target.module}.{kind}")
+        if own is None:
+            return None
+        rows = place.rows
+        return (own[0] // len(rows.order) * rows.pieces, *own[1:])

@@ -13,7 +13,7 @@ from wsd.compiler.match.norm_sums import match_norm_sums
 from wsd.compiler.tir.stages import SOFTMAX_STATISTICS
 from wsd.errors import CompileError
 from wsd.kernels.problem import GemmProblem
-from wsd.kernels.registry import Problem
+from wsd.kernels.registry import TUNED, Problem
 from wsd.kernels.select import select_variants
 from wsd.kernels.serialize import KernelTable, kernel_table
 from wsd.kernels.variant import Variant
@@ -84,7 +84,8 @@ def shader_variants(
         shaders: kernel name → generated WGSL.
 
     Raises:
-        CompileError: if a generated shader does not have the buffers of its function.
+        CompileError: if a generated shader does not have the buffers of its function, or if a
+            function with a tuned schedule has several kernels.
     """
     found: dict[str, list[Variant]] = {}
     arguments: dict[str, list[str]] = {}
@@ -92,6 +93,11 @@ def shader_variants(
         kernel = tvm_compat.kernel_name(function)
         if kernel not in shaders:
             continue  # No entry point calls the function.
+        if any(v.name == TUNED for v in selected) and f"{kernel}_1" in shaders:
+            raise CompileError(
+                f"{function} becomes several kernels, and one with its tuned schedule",
+                "the rules have changed since it was tuned: tune anew, or give --no-database",
+            )
         found[kernel] = selected
         arguments[kernel] = tvm_compat.storage_buffers(shaders[kernel])
         needed = {

@@ -6,7 +6,7 @@ import importlib
 import math
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,8 @@ import tvm
 from tvm import relax
 
 from wsd.compiler.tvm_compat.relax import IRModule, operator_name
-from wsd.compiler.tvm_compat.version import is_reference_lane
+from wsd.compiler.tvm_compat.version import is_reference_lane, version
+from wsd.errors import CompileError
 
 # TVM's classes carry no types.
 Executable = Any
@@ -28,6 +29,13 @@ _KERNEL = "_kernel"
 _DECLARED = re.compile(r"@binding\((\d+)\) var<storage, \w+> (\w+) :")
 _BUFFER_SUFFIX = "_ptr"
 _WRITTEN = re.compile(r"var<storage, read_write> (\w+) :")
+# The uniform buffer of a generated kernel without scalar arguments: the workgroups along x.
+_UNIFORM = re.compile(
+    r"struct PODArgs \{\n  packGridDimX: u32\n\}\n"
+    r"@group\(0\) @binding\(\d+\) var<uniform> podArgs : PODArgs;\n"
+)
+_WORKGROUPS = "podArgs.packGridDimX"
+_SHARED = re.compile(r"var<workgroup> \w+ : array<(?:vec([234])<)?([fiu])(16|32)>?, (\d+)>;")
 
 
 def target() -> Any:
@@ -190,16 +198,54 @@ def shaders(executable: Executable) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def build_function(name: str, function: Any) -> dict[str, str]:
-    """Return the WGSL shaders of one scheduled TIR function by kernel name, as a library has them.
+def build_functions(functions: Mapping[str, Any]) -> dict[str, str]:
+    """Return the WGSL shaders of scheduled TIR functions by kernel name, as a library has them.
 
     Args:
-        name: the function's name.
-        function: its TIR.
+        functions: the functions' names → their TIR.
     """
-    module = tvm.IRModule({name: function.with_attr("global_symbol", name)})
+    if not functions:
+        return {}
+    module = tvm.IRModule(
+        {name: f.with_attr("global_symbol", name) for name, f in functions.items()}
+    )
     # Nothing is linked, and the host's code decides nothing about a shader.
-    return shaders(tvm.compile(module, target=tvm.target.Target(_DEVICE, host={"kind": "llvm"})))
+    host = {"kind": "llvm"}
+    with _grouped_device_functions():
+        return shaders(tvm.compile(module, target=tvm.target.Target(_DEVICE, host=host)))
+
+
+def standalone_shader(shader: str, kernel: str, workgroups: int) -> str:
+    """Return a generated shader that binds no uniform buffer, and whose entry point is ``main``.
+
+    tvmjs runs more workgroups along x than a dispatch has by spreading them over z, and says in a
+    uniform buffer where they end. A shader that is dispatched as it is needs none.
+
+    Args:
+        shader: WGSL of one kernel.
+        kernel: the kernel's name.
+        workgroups: how many of them the kernel has along x.
+
+    Raises:
+        CompileError: if the shader takes scalars, or is not written as TVM wrote shaders so far.
+    """
+    without, uniforms = _UNIFORM.subn("", shader)
+    entry = f"fn {kernel}("
+    if uniforms != 1 or without.count(_WORKGROUPS) != 1 or without.count(entry) != 1:
+        raise CompileError(
+            f"the generated shader of {kernel} has another uniform buffer than expected",
+            f"TVM {version()} writes shaders in a new way: adapt standalone_shader in "
+            "wsd/compiler/tvm_compat",
+        )
+    return without.replace(_WORKGROUPS, f"{workgroups}u").replace(entry, "fn main(")
+
+
+def shared_bytes(shader: str) -> int:
+    """Return the bytes of shared memory that a workgroup of a generated shader takes."""
+    return sum(
+        int(components or 1) * int(bits) // 8 * int(count)
+        for components, _, bits, count in _SHARED.findall(shader)
+    )
 
 
 def kernel_name(function: str) -> str:

@@ -5,14 +5,14 @@ Esser et al. 2024, "Scaling rectified flow transformers for high-resolution imag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from wsd.models.architecture import Architecture, EntryPointModule, SingleFileKeys
+from wsd.models.architecture import Architecture, EntryPointModule, ModuleRows, SingleFileKeys
 from wsd.models.latent_space import LatentSpace, kl_latent_space
 from wsd.models.stable_diffusion.architecture import RANDOM_CONTRAST
-from wsd.spec.roles import DENOISER, VAE_DECODER
+from wsd.spec.roles import BLOCK_SCALES, DENOISER, VAE_DECODER
 from wsd.spec.tensor import Size
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class StableDiffusion35(Architecture):
 
     name = "stable-diffusion-3.5"
     diffusers_pipeline = "StableDiffusion3Pipeline"
+    diffusers_image_to_image = "StableDiffusion3Img2ImgPipeline"
+    diffusers_inpaint = "StableDiffusion3InpaintPipeline"
     encoder_files: ClassVar[Mapping[str, str]] = {
         "text_encoder": "clip_l",
         "text_encoder_2": "clip_g",
@@ -65,6 +67,13 @@ class StableDiffusion35(Architecture):
 
         yield from make_entry_points(family, component, model, sizes)
 
+    def constant_inputs(
+        self, family: Family, size: Size, guidance_scale: float | None = None
+    ) -> Mapping[str, Sequence[float]]:
+        """Return the scales of the transformer's blocks, none of which is left out."""
+        del size, guidance_scale
+        return {BLOCK_SCALES: [1.0] * family.component(DENOISER).config["num_layers"]}
+
     def safety_checker(self) -> Component:
         """Return the safety checker of Stable Diffusion 1.x, which looks at any picture."""
         from wsd.models.stable_diffusion.components import safety_checker
@@ -76,6 +85,14 @@ class StableDiffusion35(Architecture):
         from wsd.models.sd35.single_file import keys_of
 
         return keys_of(family, component)
+
+    def spell_adapter_modules(
+        self, family: Family, component: Component, modules: Iterable[str]
+    ) -> Iterator[tuple[str, ModuleRows]]:
+        """Yield the names of diffusers', PEFT's, kohya's, ComfyUI's and OneTrainer's adapters."""
+        from wsd.models.sd35.adapter_names import spell_modules
+
+        yield from spell_modules(family, component, modules)
 
     def pipeline_options(self, family: Family) -> Mapping[str, Any]:
         """Return None for the text encoder that is left out, and for its tokenizer."""

@@ -14,6 +14,7 @@ from wsd.models.sd35.wrappers import Denoiser, GuidedDenoiser, LastClipEncoder, 
 from wsd.models.stable_diffusion.entry_points import make_safety_checker, make_vae_entry_points
 from wsd.models.stable_diffusion.wrappers import PooledTextEncoder
 from wsd.spec.roles import (
+    BLOCK_SCALES,
     DENOISER,
     GUIDED_DENOISER,
     SAFETY_CHECKER,
@@ -40,7 +41,7 @@ def make_entry_points(
     elif component.role == DENOISER:
         for size in sizes:
             _check_positions(family, component, size)
-            plain = _denoiser(family, model, size)
+            plain = _denoiser(family, component, model, size)
             yield plain
             yield _guided(plain, model)
     elif component.role == VAE_DECODER:
@@ -112,28 +113,36 @@ def _text_encoder(family: Family, component: Component, model: torch.nn.Module) 
     )
 
 
-def _denoiser(family: Family, model: torch.nn.Module, size: Size) -> EntryPointModule:
+def _denoiser(
+    family: Family, component: Component, model: torch.nn.Module, size: Size
+) -> EntryPointModule:
     latents = TensorSpec("latents", family.latent_space.shape(size))
+    blocks = TensorSpec(BLOCK_SCALES, (1, component.config["num_layers"]))
+    texts = (joined_text(family), joined_pooled(family))
     return EntryPointModule(
         f"{DENOISER}_{size[0]}x{size[1]}",
         DENOISER,
         Denoiser(model),
-        (latents, TensorSpec("timestep", (1,)), joined_text(family), joined_pooled(family)),
+        (latents, TensorSpec("timestep", (1,)), *texts, blocks),
         (replace(latents, name="noise_prediction"),),
         size,
     )
 
 
 def _guided(plain: EntryPointModule, model: torch.nn.Module) -> EntryPointModule:
-    """Wrap the transformer for both predictions of classifier-free guidance in one call."""
-    texts = plain.inputs[2:]
+    """Wrap the transformer for both predictions of classifier-free guidance in one call.
+
+    Both take all blocks. Where some are left out, the predictions are needed one by one.
+    """
+    inputs = tuple(spec for spec in plain.inputs if spec.name != BLOCK_SCALES)
+    texts = inputs[2:]
     negative = [replace(spec, name=f"negative_{spec.name}") for spec in texts]
     return replace(
         plain,
         name=f"guided_{plain.name}",
         role=GUIDED_DENOISER,
         module=GuidedDenoiser(model),
-        inputs=(*plain.inputs, *negative, TensorSpec("guidance_scale", (1,))),
+        inputs=(*inputs, *negative, TensorSpec("guidance_scale", (1,))),
     )
 
 

@@ -66,7 +66,8 @@ FAMILY = Family(
         clip_tokenizer("tokenizer_2", "text_encoder_2", pad_token="!"),
         t5_tokenizer(_T5_TOKENIZER),
     ),
-    sizes=((1024, 1024),),
+    # The shapes of a million pixels that SDXL was taught too; it draws from 512 to 1440 pixels.
+    sizes=((1024, 1024), (896, 1152), (1152, 896), (832, 1216), (1216, 832)),
     tile=512,
     steps=28,
     guidance_scale=4.5,

@@ -17,6 +17,13 @@ import torch
 
 from wsd.errors import CheckpointError
 from wsd.models.architecture import SingleFileKeys, View
+from wsd.models.sd35.original_names import (
+    HEADS,
+    LAYERS,
+    SWAPPED_IN_LAST_BLOCK,
+    SWAPPED_TOP,
+    TOP,
+)
 from wsd.models.sd35.other_models import FIRST, FIRST_EDGE, LARGE, LARGE_WIDTH
 from wsd.spec.roles import DENOISER, TEXT_ENCODER
 
@@ -34,45 +41,7 @@ _ENCODERS = (
 _PROJECTION = "text_projection.weight"
 _POSITIONS = "text_model.embeddings.position_embedding.weight"
 
-_TOP = {
-    "x_embedder.proj": "pos_embed.proj",
-    "t_embedder.mlp.0": "time_text_embed.timestep_embedder.linear_1",
-    "t_embedder.mlp.2": "time_text_embed.timestep_embedder.linear_2",
-    "y_embedder.mlp.0": "time_text_embed.text_embedder.linear_1",
-    "y_embedder.mlp.2": "time_text_embed.text_embedder.linear_2",
-    "context_embedder": "context_embedder",
-    "final_layer.linear": "proj_out",
-    "final_layer.adaLN_modulation.1": "norm_out.linear",
-}
 _BLOCK = re.compile(r"joint_blocks\.(\d+)\.(x|context)_block\.(.+)")
-# Of the picture's half of a block, and of the text's.
-_LAYERS = {
-    "x": {
-        "attn.proj": "attn.to_out.0",
-        "attn.ln_q": "attn.norm_q",
-        "attn.ln_k": "attn.norm_k",
-        "attn2.proj": "attn2.to_out.0",
-        "attn2.ln_q": "attn2.norm_q",
-        "attn2.ln_k": "attn2.norm_k",
-        "adaLN_modulation.1": "norm1.linear",
-        "mlp.fc1": "ff.net.0.proj",
-        "mlp.fc2": "ff.net.2",
-    },
-    "context": {
-        "attn.proj": "attn.to_add_out",
-        "attn.ln_q": "attn.norm_added_q",
-        "attn.ln_k": "attn.norm_added_k",
-        "adaLN_modulation.1": "norm1_context.linear",
-        "mlp.fc1": "ff_context.net.0.proj",
-        "mlp.fc2": "ff_context.net.2",
-    },
-}
-# Queries, keys and values are one matrix in the original layout.
-_HEADS = {
-    ("x", "attn.qkv"): ("attn.to_q", "attn.to_k", "attn.to_v"),
-    ("x", "attn2.qkv"): ("attn2.to_q", "attn2.to_k", "attn2.to_v"),
-    ("context", "attn.qkv"): ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
-}
 
 
 def keys_of(family: Family, component: Component) -> SingleFileKeys:
@@ -138,22 +107,21 @@ def _rename(key: str, tensor: View, last: int) -> Iterator[tuple[str, View]]:
     module, _, kind = key.rpartition(".")
     block = _BLOCK.fullmatch(module)
     if block is None:
-        name = _TOP.get(module, module)
-        yield f"{name}.{kind}", _swap(tensor) if name == "norm_out.linear" else tensor
+        name = TOP.get(module, module)
+        yield f"{name}.{kind}", _swap(tensor) if name == SWAPPED_TOP else tensor
         return
     number, side, layer = int(block[1]), block[2], block[3]
     prefix = f"transformer_blocks.{number}"
-    if (heads := _HEADS.get((side, layer))) is not None:
+    if (heads := HEADS[side].get(layer)) is not None:
         rows = tensor.shape[0] // 3
         for place, head in enumerate(heads):
             yield f"{prefix}.{head}.{kind}", tensor[place * rows : (place + 1) * rows]
         return
-    own = _LAYERS[side].get(layer)
+    own = LAYERS[side].get(layer)
     if own is None:
         yield key, tensor
         return
-    # The text's half of the last block ends with its normalisation.
-    swaps = number == last and own == "norm1_context.linear"
+    swaps = number == last and own == SWAPPED_IN_LAST_BLOCK
     yield f"{prefix}.{own}.{kind}", _swap(tensor) if swaps else tensor
 
 

@@ -50,15 +50,6 @@ _OUTSIDE = {
 # Layers of attention before diffusers 0.22, by the name that they have since.
 _OLD_UNET = {"to_q": "to_q", "to_k": "to_k", "to_v": "to_v", "to_out.0": "to_out"}
 _OLD_CLIP = {"q_proj": "to_q", "k_proj": "to_k", "v_proj": "to_v", "out_proj": "to_out"}
-_XL = "Stable Diffusion XL"
-# Features that the cross attention of a published model reads → the model.
-_PUBLISHED = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: _XL}
-# Names of layers that another model alone has → the model.
-_OTHERS = (
-    (r"double_blocks|single_blocks|single_transformer_blocks", "FLUX"),
-    (r"joint_blocks|joint_transformer_blocks", "Stable Diffusion 3"),
-)
-_SECOND_ENCODER = re.compile(r"(lora_te2_|text_encoder_2\.)")
 
 
 def spell_modules(
@@ -75,37 +66,17 @@ def spell_modules(
         yield from _spell_unet(list(modules))
     elif component.role == TEXT_ENCODER:
         encoders = [encoder.id for encoder in family.text_encoders()]
-        yield from _spell_clip(encoders.index(component.id), len(encoders), list(modules))
-
-
-def find_model(family: Family, names: Iterable[str], context_width: int | None) -> str:
-    """Return which published model an adapter was made for; empty if that is unknown.
-
-    Args:
-        family: that it was taken for.
-        names: of the adapter's tensors.
-        context_width: features that the cross attention reads, by the adapter's shapes; None if it
-            does not change that.
-    """
-    if context_width in _PUBLISHED:
-        return _PUBLISHED[context_width]
-    keys = list(names)
-    for pattern, model in _OTHERS:
-        if any(re.search(pattern, key) for key in keys):
-            return model
-    if len(family.text_encoders()) == 1 and any(_SECOND_ENCODER.match(key) for key in keys):
-        return _XL
-    return ""
+        yield from spell_clip(encoders.index(component.id), len(encoders), list(modules))
 
 
 def _spell_unet(modules: list[str]) -> Iterator[tuple[str, str]]:
     original = _OriginalNames(modules)
     for module in modules:
-        yield f"lora_unet_{_flatten(module)}", module
+        yield f"lora_unet_{flatten(module)}", module
         yield f"unet.{module}", module
         yield module, module
         if (first := original.find(module)) is not None:
-            yield f"lora_unet_{_flatten(first)}", module
+            yield f"lora_unet_{flatten(first)}", module
             yield f"diffusion_model.{first}", module
             yield f"model.diffusion_model.{first}", module
         for name, old in _OLD_UNET.items():
@@ -118,7 +89,7 @@ def _spell_unet(modules: list[str]) -> Iterator[tuple[str, str]]:
                 yield spelling, module
 
 
-def _spell_clip(index: int, count: int, modules: list[str]) -> Iterator[tuple[str, str]]:
+def spell_clip(index: int, count: int, modules: list[str]) -> Iterator[tuple[str, str]]:
     """Yield the spellings of a text encoder's layers.
 
     Args:
@@ -134,7 +105,7 @@ def _spell_clip(index: int, count: int, modules: list[str]) -> Iterator[tuple[st
         level = "" if plain == "text_projection" else "text_model."
         for full in dict.fromkeys((module, plain, level + plain)):
             for prefix in flat:
-                yield prefix + _flatten(full), module
+                yield prefix + flatten(full), module
             for prefix in (*dotted, *([""] if count == 1 else [])):
                 yield prefix + full, module
                 block, _, layer = full.rpartition(".")
@@ -142,7 +113,8 @@ def _spell_clip(index: int, count: int, modules: list[str]) -> Iterator[tuple[st
                     yield f"{prefix}{block}.{_OLD_CLIP[layer]}", module
 
 
-def _flatten(name: str) -> str:
+def flatten(name: str) -> str:
+    """Return a layer's name as kohya's trainers write it, without points."""
     return name.replace(".", "_")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from wsd.models.architecture import Architecture, EntryPointModule, SingleFileKeys
+from wsd.models.architecture import Architecture, EntryPointModule, ModuleRows, SingleFileKeys
 from wsd.models.latent_space import LatentSpace, kl_latent_space
 from wsd.spec.roles import DENOISER, VAE_DECODER
 from wsd.spec.tensor import Size, TensorSpec
@@ -104,19 +104,12 @@ class StableDiffusion(Architecture):
 
     def spell_adapter_modules(
         self, family: Family, component: Component, modules: Iterable[str]
-    ) -> Iterator[tuple[str, str]]:
+    ) -> Iterator[tuple[str, ModuleRows]]:
         """Yield the names of kohya's, diffusers', PEFT's and ComfyUI's adapters."""
         from wsd.models.stable_diffusion.adapter_names import spell_modules
 
-        yield from spell_modules(family, component, modules)
-
-    def find_adapter_model(
-        self, family: Family, names: Iterable[str], context_width: int | None
-    ) -> str:
-        """Return which published model an adapter was made for; empty if that is unknown."""
-        from wsd.models.stable_diffusion.adapter_names import find_model
-
-        return find_model(family, names, context_width)
+        for name, module in spell_modules(family, component, modules):
+            yield name, ModuleRows(module)
 
     def added_inputs(self, family: Family) -> tuple[TensorSpec, ...]:
         """Return the inputs of the UNet that follow latents, timestep and text embeddings."""

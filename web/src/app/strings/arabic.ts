@@ -293,6 +293,9 @@ export function arabic({
     aboutModel: "عن هذا النموذج",
     precision: "الدقة",
     precisionHint: "مدى دقة تخزين الأوزان. كلما قلّت البتات قلّت الذاكرة اللازمة.",
+    encoder3: "مع T5، مرمّز النص الثالث",
+    encoder3Hint:
+      "يتبع الأوصاف الطويلة بدقة أكبر. من دونه يصغر التنزيل ويحتاج النموذج إلى ذاكرة أقل بكثير.",
     forget: "احذف هذا النموذج",
     facts: (title, size, kept, memory, least) =>
       `${isolate(title)}. ${bytes(size)}` +

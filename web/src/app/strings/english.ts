@@ -276,6 +276,9 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
     aboutModel: "About this model",
     precision: "Precision",
     precisionHint: "How exactly the weights are stored. Fewer bits take less memory.",
+    encoder3: "With T5, the third text encoder",
+    encoder3Hint:
+      "It follows long prompts more closely. Without it, the download is smaller and the model takes far less memory.",
     forget: "Forget this model",
     facts: (title: string, size: number, kept: number, memory: number, least: number) =>
       `${isolate(title)}. ${bytes(size)}` +

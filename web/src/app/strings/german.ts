@@ -287,6 +287,9 @@ export function german({
     precision: "Genauigkeit",
     precisionHint:
       "Wie genau die Gewichte gespeichert sind. Weniger Bits brauchen weniger Speicher.",
+    encoder3: "Mit T5, dem dritten Textencoder",
+    encoder3Hint:
+      "Er folgt langen Prompts genauer. Ohne ihn ist der Download kleiner, und das Modell braucht viel weniger Speicher.",
     forget: "Dieses Modell vergessen",
     facts: (title, size, kept, memory, least) =>
       `${isolate(title)}. ${bytes(size)}` +
