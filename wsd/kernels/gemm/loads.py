@@ -47,13 +47,6 @@ class TileLoads:
         threads: threads of the workgroup, all of which load.
         im2col: whether the rows of A are gathered from an image.
         cropped: whether that image lacks its last row or column after it is upsampled.
-        a_type: WGSL type of a vector of A as it is stored.
-        w_type: WGSL type of a vector of W as it is kept until it is stored in the tile.
-        raw_weights: whether that is as it lies in memory, not yet unpacked.
-        batched: whether workgroup z computes the z-th of many products of one size.
-        blocks: whether a thread loads blocks of 4 rows, which it can transpose, instead of rows
-            that are ``row_stride`` apart.
-        w_direct: whether W does not pass through shared memory, so that nothing of it is loaded.
     """
 
     tile_m: int
@@ -62,19 +55,6 @@ class TileLoads:
     threads: int
     im2col: bool
     cropped: bool = False
-    a_type: str = "vec4<f32>"
-    w_type: str = "vec4<f32>"
-    raw_weights: bool = False
-    batched: bool = False
-    blocks: bool = False
-    w_direct: bool = False
-
-    def row(self, i: int) -> str:
-        """Return the WGSL of the row of the tile that a thread's i-th vector is in."""
-        if self.blocks:
-            block, row = divmod(i, VECTOR)
-            return f"(load_row + {block * self.row_stride}u) * {VECTOR}u + {row}u"
-        return f"load_row + {i * self.row_stride}u"
 
     @property
     def a_vectors(self) -> int:
@@ -84,7 +64,7 @@ class TileLoads:
     @property
     def w_vectors(self) -> int:
         """Return how many vectors of W a thread loads in a step."""
-        return 0 if self.w_direct else self.tile_n * self.k_vectors // self.threads
+        return self.tile_n * self.k_vectors // self.threads
 
     @property
     def row_stride(self) -> int:

@@ -46,19 +46,16 @@ def _scratch_bytes(problem: GemmProblem, split_k: int) -> int:
     return 4 * split_k * problem.m * problem.n if split_k > 1 else 0
 
 
-def gemm_variant(
-    template: str, problem: GemmProblem, tile: SplitKTile, loads: TileLoads | None = None
-) -> Variant:
+def gemm_variant(template: str, problem: GemmProblem, tile: SplitKTile) -> Variant:
     """Return the variant of a GEMM template that makes one tile a workgroup.
 
     Args:
         template: file below ``templates/``; it takes ``problem``, ``tile`` and ``loads``.
         problem: what is computed.
         tile: what one workgroup makes, and into how many slices k is split.
-        loads: how its threads load; None for the usual way.
     """
     head, body = render_head_and_body(
-        template, problem=problem, tile=tile, loads=loads or TileLoads.of(problem, tile)
+        template, problem=problem, tile=tile, loads=TileLoads.of(problem, tile)
     )
     is_split = tile.split_k > 1
     launch = Launch(

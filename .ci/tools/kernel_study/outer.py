@@ -1,18 +1,26 @@
 """GEMM by outer products of registers, tiles transposed in shared memory; f16 or f32.
 
-The WGSL, its accuracy and its roofline are in ``templates/gemm/outer.wgsl.j2``.
+The WGSL, its accuracy and its roofline are in ``templates/outer.wgsl.j2``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from wsd.kernels.gemm.loads import TileLoads
-from wsd.kernels.gemm.split_k import gemm_variant
+from tools.kernel_study.candidate import (
+    F16_LIMIT,
+    F32_LIMIT,
+    Candidate,
+    Launch,
+    describe_tile,
+)
+from tools.kernel_study.gemm import gemm_launches, partial_sums, study_loads
+from wsd.kernels.gemm.split_k import can_split
 from wsd.kernels.problem import GemmProblem
-from wsd.kernels.variant import F16, VECTOR, Variant
+from wsd.kernels.variant import F16, VECTOR
 
-_W_TYPES = {"float32": "vec4<f32>", "float16": "vec2<u32>", "int8": "u32"}
+# What A is divided by when it is rounded to float16, as in gemm/f16.wgsl.j2.
+A_DIVISOR = 16
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ def fits_outer(problem: GemmProblem, tile: OuterTile) -> bool:
     block = VECTOR * VECTOR * tile.threads
     return (
         problem.k_contiguous % tile.k == 0
-        and problem.k // tile.k % tile.split_k == 0
+        and can_split(problem, tile.k, tile.split_k)
         and tile.k * tile.m % block == 0
         and tile.k * tile.n % block == 0
         and tile.threads % (tile.k // VECTOR) == 0
@@ -90,15 +98,20 @@ def fits_outer(problem: GemmProblem, tile: OuterTile) -> bool:
     )
 
 
-def outer_gemm(problem: GemmProblem, tile: OuterTile) -> Variant:
-    """Return the kernel of a problem that the tile fits (:func:`fits_outer`)."""
-    loads = replace(
-        TileLoads.of(problem, tile),
-        a_type="vec2<u32>" if tile.a_is_f16 else "vec4<f32>",
-        w_type=_W_TYPES[problem.weights],
-        raw_weights=True,
-        batched=tile.batch > 1,
-        blocks=True,
+def outer_launches(problem: GemmProblem, tile: OuterTile) -> tuple[Launch, ...]:
+    """Return the launches of a problem that the tile fits (:func:`fits_outer`)."""
+    loads = study_loads(problem, tile, blocks=True)
+    return gemm_launches("outer.wgsl.j2", problem, tile, loads)
+
+
+def outer_candidate(problem: GemmProblem, tile: OuterTile) -> Candidate:
+    """Return the candidate of a problem that the tile fits (:func:`fits_outer`)."""
+    return Candidate(
+        f"outer {'f16' if tile.is_f16 else 'f32'} {describe_tile(tile)}",
+        outer_launches(problem, tile),
+        tile.threads,
+        tile.shared_bytes,
+        F16_LIMIT if tile.is_f16 else F32_LIMIT,
+        (F16,) if tile.is_f16 else (),
+        partial_sums(problem, tile.split_k),
     )
-    variant = gemm_variant("gemm/outer.wgsl.j2", problem, tile, loads)
-    return replace(variant, features=(F16,) if tile.is_f16 else ())
