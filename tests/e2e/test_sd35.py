@@ -281,9 +281,13 @@ def test_the_self_test(renderer, with_t5):
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("with_t5", [True], ids=["with T5"], indirect=True)
 @pytest.mark.usefixtures("with_t5")
-def test_parity(bundle, checkpoint, open_host):
-    request = GenerationRequest(PROMPTS[0], seed=3, steps=4)
-    found = compare(bundle, checkpoint, request, open_host, Quiet(), low_memory=[])
+@pytest.mark.parametrize("case", ["plain", "skip-layer guidance", "masked picture"])
+def test_parity(bundle, checkpoint, open_host, case):
+    request = GenerationRequest(PROMPTS[0], seed=3, steps=4, prompt3=PROMPTS[1])
+    picture = make_picture(0.6, masked=True) if case == "masked picture" else None
+    if case == "skip-layer guidance":
+        request = replace(request, skip_layers=SKIP)
+    found = compare(bundle, checkpoint, request, open_host, Quiet(), low_memory=[], picture=picture)
     # A decoder of random weights shows the seam between its tiles. The states of texts are not
     # planned for, and are a twentieth of what so small a model takes.
     known = ("reference: seam between tiles", "peak memory")

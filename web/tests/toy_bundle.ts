@@ -37,6 +37,7 @@ export async function withToyBundle(
       { name: "encode", role: "vae_encoder", component: null, size: SIZE, kernels: [] },
     ],
     defaults: { steps: 4, guidance_scale: 1, eta: 0, size: SIZE },
+    noise_schedule: { kind: "discrete" },
     schedulers: { default: "euler", available: { euler: { max_steps: 100, min_steps: 1 } } },
   };
   const requested: string[] = [];

@@ -161,7 +161,7 @@ class Family:
         eta: default share of DDPM's noise that DDIM and TCD add at each step, 0 to 1.
         weights: the diffusers folder that ships with WSD, read when no checkpoint is named;
             None if the caller must name one.
-        schedules: a folder of databases of tuned schedules that ship with WSD, one for each version
+        schedules: a folder of databases of tuned schedules that come with it, one for each version
             of TVM, precision and class of adapters; None if there are none.
         examples: prompts for the page to offer.
         prompt_chunks: the most chunks that a prompt may have; a chunk is as long a text as the

@@ -189,9 +189,9 @@
   function stages() {
     return pipeline.remote;
   }
-  async function encodeText(text, text2, syntax, clipSkip) {
-    const isPlain = [text2, syntax, clipSkip].every((given) => given === void 0);
-    return stages().encodeText(isPlain ? text : { text, text2, syntax, clipSkip });
+  async function encodeText(text, text2, syntax, clipSkip, text3) {
+    const isPlain = [text2, syntax, clipSkip, text3].every((given) => given === void 0);
+    return stages().encodeText(isPlain ? text : { text, text2, syntax, clipSkip, text3 });
   }
   async function predictNoise(inputs, size) {
     return stages().predictNoise(inputs, size);

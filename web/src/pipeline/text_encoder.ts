@@ -182,7 +182,8 @@ export class PromptEncoder {
     const { text, text2, text3, syntax = "plain", inversions = [] } = words;
     return this.encoders.map((_, place) => {
       // As in diffusers, an empty second or third prompt is none.
-      const read = [text, text2, text3][place] || text;
+      const further = [text, text2, text3][place];
+      const read = further === undefined || further === "" ? text : further;
       const id = this.idOf(place);
       // T5 has no vectors: it reads the word.
       const own = inversions.flatMap(({ token, count, vectors: { [id]: vectors } }) =>

@@ -11,7 +11,6 @@ from wsd.models.tiny.common import (
     CHECKPOINTS,
     EXAMPLES,
     HIDDEN,
-    SCHEDULES,
     TOKENIZER,
     dpm_solver,
     tiny_autoencoder,
@@ -45,5 +44,4 @@ FAMILY = Family(
     guidance_scale=3.0,
     examples=EXAMPLES,
     weights=CHECKPOINTS / "tiny-sd15",
-    schedules=SCHEDULES / "tiny-sd15",
 )
