@@ -1,7 +1,8 @@
 // Times every candidate of every problem, and checks it: node bench.mjs PROBLEMS OUT SECONDS
 //
-// PROBLEMS is problems.json.gz. OUT is a file of one JSON object a line. What it has already is not run again, so that a driver
-// that ends the process costs one candidate: run.sh starts this program until it ends with 0.
+// PROBLEMS is problems.json.gz. OUT is a file of one JSON object a line. What it has already is not
+// run again, so that a driver that ends the process costs one candidate: run.sh starts this program
+// until it ends with 0, or with 2 because there is no GPU.
 // Environment: BENCH_FILTER, a regular expression of "problem | candidate"; WSD_DAWN, Dawn's
 // options; BENCH_ROUNDS=0 to check results and time nothing.
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
@@ -66,8 +67,8 @@ const { problems, shaders } = JSON.parse(gunzipSync(readFileSync(problemsPath)).
 const gpu = create((process.env.WSD_DAWN ?? "").split(" ").filter(Boolean));
 const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
 if (!adapter) {
-  put({ fatal: "no adapter" });
-  process.exit(0);
+  console.error("error: Dawn finds no GPU\nhint: name the driver's file by VK_DRIVER_FILES");
+  process.exit(2);
 }
 const { info, limits } = adapter;
 const features = FEATURES.filter((name) => adapter.features.has(name));

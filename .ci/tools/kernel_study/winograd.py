@@ -52,6 +52,7 @@ def winograd_candidate(problem: GemmProblem, tile: OuterTile | PipelinedTile) ->
     result, image, weights, *epilogue = problem.buffers
     products = _products(problem, conv)
     launches: tuple[Launch, ...]
+    features: tuple[str, ...]
     if isinstance(tile, OuterTile):
         is_f16, divisor, features = tile.is_f16, OUTER_A_DIVISOR, (F16,)
         kind = "f16" if is_f16 else "f32"
