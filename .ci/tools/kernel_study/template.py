@@ -1,0 +1,40 @@
+"""Render a WGSL template of the study, which may import those of ``wsd/kernels/templates/``."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from wsd.kernels.template import BODY_MARK, indent_wgsl
+from wsd.kernels.variant import VECTOR
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    own = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([own, jinja2.PackageLoader("wsd.kernels", "templates")]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 # nosec B701 - WGSL, not HTML
+    )
+    environment.globals["VECTOR"] = VECTOR
+    return environment
+
+
+def render(name: str, **parameters: Any) -> str:
+    """Return a whole shader.
+
+    Args:
+        name: file in ``templates/`` of the study or of :mod:`wsd.kernels`.
+        parameters: everything that the template names.
+
+    Raises:
+        jinja2.UndefinedError: if the template names a parameter that is not given.
+    """
+    text = _environment().get_template(name).render(parameters)
+    return indent_wgsl(text.replace(f"\n{BODY_MARK}\n", "\n"))
