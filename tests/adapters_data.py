@@ -76,6 +76,19 @@ def write_adapter(
     return path
 
 
+def peft_settings(component: str, kind: str, modules: list[str]) -> dict[str, object]:
+    """Return PEFT's configuration of a component's layers, as a file's metadata have it."""
+    return {
+        f"{component}.r": RANK,
+        f"{component}.lora_alpha": ALPHA,
+        f"{component}.alpha_pattern": {},
+        f"{component}.rank_pattern": {},
+        f"{component}.use_rslora": kind == "peft-rslora",
+        f"{component}.use_dora": kind == "peft-dora",
+        f"{component}.target_modules": modules,
+    }
+
+
 def make_adapter(family: Family, form: str, seed: int = 0) -> tuple[Tensors, dict[str, str]]:
     """Return an adapter's tensors by their names in a file, and the file's metadata."""
     naming, kind = FORMATS[form]
@@ -95,17 +108,8 @@ def make_adapter(family: Family, form: str, seed: int = 0) -> tuple[Tensors, dic
     if kind.startswith("peft"):
         settings: dict[str, object] = {}
         for component in components:
-            settings |= {
-                f"{component.id}.r": RANK,
-                f"{component.id}.lora_alpha": ALPHA,
-                f"{component.id}.alpha_pattern": {},
-                f"{component.id}.rank_pattern": {},
-                f"{component.id}.use_rslora": kind == "peft-rslora",
-                f"{component.id}.use_dora": kind == "peft-dora",
-                f"{component.id}.target_modules": [
-                    module for module, _ in _changed_layers(component, kind)
-                ],
-            }
+            modules = [module for module, _ in _changed_layers(component, kind)]
+            settings |= peft_settings(component.id, kind, modules)
         metadata = {"format": "pt", "lora_adapter_metadata": json.dumps(settings)}
     return tensors, metadata
 

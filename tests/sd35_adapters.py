@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from adapters_data import ALPHA, RANK, Tensors, make_layer
+from adapters_data import Tensors, make_layer, peft_settings
 from original_sd35 import original_transformer
 from wsd.checkpoint.module_names import list_names
 from wsd.checkpoint.random_weights import random_checkpoint
@@ -84,17 +84,8 @@ def make_sd35_adapter(family: Family, form: str, seed: int = 0) -> tuple[Tensors
                 if suffix != ".diff_b" or not is_encoder:
                     tensors[name + suffix] = tensor
         assert biases
-        settings |= {
-            f"{component.id}.r": RANK,
-            f"{component.id}.lora_alpha": ALPHA,
-            f"{component.id}.alpha_pattern": {},
-            f"{component.id}.rank_pattern": {},
-            f"{component.id}.use_rslora": kind == "peft-rslora",
-            f"{component.id}.use_dora": kind == "peft-dora",
-            f"{component.id}.target_modules": [
-                name.removeprefix(f"{component.id}.") for name in layers
-            ],
-        }
+        modules = [name.removeprefix(f"{component.id}.") for name in layers]
+        settings |= peft_settings(component.id, kind, modules)
     if not kind.startswith("peft"):
         return tensors, {}
     return tensors, {"format": "pt", "lora_adapter_metadata": json.dumps(settings)}
