@@ -1,10 +1,18 @@
 """``wsd bench``: what a bundle's stages take, and others on the same work."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from commands import wsd
+from grain import GRAIN
+from wsd.bundle.builder import build_bundle
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.models.registry import FAMILIES
+from wsd.util.progress import Quiet
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +55,23 @@ def test_every_stage(measured):
     assert "</svg>" in plot
 
 
+@pytest.fixture(params=["speck", "grain"])
+def compared(request, monkeypatch, tmp_path):
+    """Return the bundle of a model with a UNet, and of one with a transformer."""
+    if request.param == "speck":
+        return request.getfixturevalue("speck")[0]
+    monkeypatch.setitem(FAMILIES, GRAIN.name, GRAIN)
+    one = replace(GRAIN, sizes=GRAIN.sizes[:1])
+    library = compile_library(one, one.sizes, "f32", Quiet())
+    checkpoint = open_checkpoint(choose_checkpoint(one, None, 0), one)
+    return build_bundle(checkpoint, library, tmp_path / "grain", Quiet())
+
+
 @pytest.mark.exhaustive
-def test_onnxruntime_on_the_same_step(speck, tmp_path):
+def test_onnxruntime_on_the_same_step(compared, tmp_path):
     """It gets the module that the bundle was made from."""
     pytest.importorskip("onnxscript", reason="not run: the extra `compare` is not installed")
-    report, lines, _ = bench(speck[0], tmp_path, "--compare", "--random-weights", 0)
+    report, lines, _ = bench(compared, tmp_path, "--compare", "--random-weights", 0)
     ours, *_, other = report["baselines"]
     assert (ours["name"], other["name"]) == ("WSD", "onnxruntime-web")
     assert ours["error"] < 1e-5

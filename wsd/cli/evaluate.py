@@ -165,7 +165,7 @@ def parity(
     help="Time loading this LoRA while the model runs, other scales, and unloading it.",
 )
 @click.option("--compare", is_flag=True,
-              help="Measure onnxruntime-web and PyTorch on the UNet too.")  # fmt: skip
+              help="Measure onnxruntime-web and PyTorch on the denoiser too.")  # fmt: skip
 @weights_option
 @random_option
 @adapters_option

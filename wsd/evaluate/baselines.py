@@ -1,10 +1,10 @@
 """``wsd bench --compare``: measure baselines on the same work, adapter and machine.
 
-The work is the UNet of one guided step: both predictions of one latent, or the only one of a UNet
-that takes the guidance scale as an input. onnxruntime-web runs the module that the bundle was
-compiled from, with attention as one operator, in float16 where the adapter has it. PyTorch runs the
-same module in float16 if it finds a GPU. Each prediction is compared with float32 and the
-checkpoint's own weights, so that the error of rounding them counts.
+The work is the denoiser, a UNet or a transformer, of one guided step: both predictions of one
+latent, or the only one of a UNet that takes the guidance scale as an input. onnxruntime-web runs
+the module that the bundle was compiled from, with attention as one operator, in float16 where the
+adapter has it. PyTorch runs the same module in float16 if it finds a GPU. Each prediction is
+compared with float32 and the checkpoint's own weights, so that the error of rounding them counts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from wsd.bundle.npm import install_packages, source_folder
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.errors import RenderError
 from wsd.evaluate.metrics import relative_error
-from wsd.evaluate.onnx_export import export_unet
+from wsd.evaluate.onnx_export import export_denoiser
 from wsd.frontend.entry_points import make_entry_point
 from wsd.runtime.automation import Automation
 from wsd.runtime.driver import OpenHost, StageRenderer
@@ -49,7 +49,7 @@ _PAGE = "<!doctype html><title>onnxruntime-web</title>"
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one program took for a guided step's UNet, and how well it predicted.
+    """What one program took for a guided step's denoiser, and how well it predicted.
 
     Attributes:
         name: of the program.
@@ -66,7 +66,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Work:
-    """A UNet in float32, what it is given, and what it predicts.
+    """A denoiser in float32, what it is given, and what it predicts.
 
     Attributes:
         module: as it is compiled, on the device where the reference runs.
@@ -93,10 +93,10 @@ class Work:
 
 
 def make_work(checkpoint: Checkpoint, size: tuple[int, int], predictions: int) -> Work:
-    """Load a checkpoint's UNet, draw its inputs, and predict with it in float32.
+    """Load a checkpoint's denoiser, draw its inputs, and predict with it in float32.
 
     Args:
-        checkpoint: holds the UNet.
+        checkpoint: holds the denoiser.
         size: (width, height) of the picture in pixels.
         predictions: of a guided step: 2, or 1 for a UNet that guides itself.
     """
@@ -145,11 +145,11 @@ def compare_others(
 
 
 def our_error(renderer: StageRenderer, work: Work, size: tuple[int, int]) -> float:
-    """Return the relative error of all predictions of a bundle's UNet.
+    """Return the relative error of all predictions of a bundle's denoiser.
 
     Args:
         renderer: the loaded bundle.
-        work: the UNet's inputs, and what it predicts in float32.
+        work: the denoiser's inputs, and what it predicts in float32.
         size: (width, height) of the picture in pixels.
     """
     count = len(work.noise)
@@ -169,7 +169,7 @@ def _onnxruntime(work: Work, repeats: int, open_host: OpenHost, progress: Progre
         dtype = torch.float16 if adapter and adapter["f16"] else torch.float32
         # On the CPU, because the exporter creates its constants there.
         inputs = {name: tensor.to("cpu", dtype) for name, tensor in work.inputs.items()}
-        export_unet(work.module.to("cpu", dtype), inputs, Path(scratch) / _MODEL)
+        export_denoiser(work.module.to("cpu", dtype), inputs, Path(scratch) / _MODEL)
         advance(1)
         feeds = [_feed(name, tensor) for name, tensor in inputs.items()]
         answer = _measure(page, OnnxModel(**files, feeds=feeds, repeats=repeats))

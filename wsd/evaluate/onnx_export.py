@@ -1,4 +1,4 @@
-"""Export a UNet to ONNX, so that other runtimes can be measured on the same work."""
+"""Export a denoiser to ONNX, so that other runtimes can be measured on the same work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib.util
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,43 +15,53 @@ _NEEDED = ("onnx", "onnxscript")
 _OPSET = 18
 
 
-class _FusedAttention:
+def _fused_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> torch.Tensor:
     """Attention as one operator, onnxruntime's ``MultiHeadAttention``, its fastest.
 
-    This is an attention processor of diffusers (``Attention.set_processor``), for attention without
-    a mask.
-    """
-
-    def __call__(
-        self,
-        attn: Any,
-        hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        temb: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        assert attention_mask is None
-        assert temb is None
-        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query = attn.to_q(hidden_states)
-        mixed = torch.onnx.ops.symbolic(
-            "com.microsoft::MultiHeadAttention",
-            (query, attn.to_k(context), attn.to_v(context)),
-            {"num_heads": attn.heads, "scale": float(attn.scale)},
-            dtype=query.dtype,
-            shape=query.shape,
-            version=1,
-        )
-        out: torch.Tensor = attn.to_out[0](mixed)
-        return out
-
-
-def export_unet(module: torch.nn.Module, inputs: dict[str, torch.Tensor], path: Path) -> None:
-    """Write a UNet of diffusers as ONNX, and its weights beside it as ``<name>.data``.
+    It takes the place of ``torch.nn.functional.scaled_dot_product_attention``, for attention
+    without a mask, which is what denoisers have. The operator wants heads beside each other in one
+    axis; onnxruntime's optimizer drops the transposes here with the model's own, which undo them.
 
     Args:
-        module: a :class:`wsd.models.stable_diffusion.wrappers.Denoiser`, in the
-            precision of the exported model.
+        query: (n, heads, queries, width), and so is what is returned.
+        key: (n, heads, keys, width).
+        value: (n, heads, keys, width).
+        attn_mask: must be None.
+        dropout_p: must be 0.
+        is_causal: must be false.
+        scale: of the scores; 1 / sqrt(width) unless given.
+    """
+    assert attn_mask is None
+    assert not dropout_p
+    assert not is_causal
+    count, heads, length, width = query.shape
+    joined = [part.transpose(1, 2).flatten(2) for part in (query, key, value)]
+    mixed = torch.onnx.ops.symbolic(
+        "com.microsoft::MultiHeadAttention",
+        joined,
+        {"num_heads": heads, "scale": width**-0.5 if scale is None else scale},
+        dtype=query.dtype,
+        shape=(count, length, heads * width),
+        version=1,
+    )
+    out: torch.Tensor = mixed.unflatten(2, (heads, width)).transpose(1, 2)
+    return out
+
+
+def export_denoiser(module: torch.nn.Module, inputs: dict[str, torch.Tensor], path: Path) -> None:
+    """Write a UNet or transformer of diffusers as ONNX, its weights beside it as ``<name>.data``.
+
+    Args:
+        module: of the role ``denoiser`` (:mod:`wsd.spec.roles`), in the precision of the exported
+            model.
         inputs: examples by name, in the order of the module's arguments.
         path: the file to write.
 
@@ -67,9 +76,9 @@ def export_unet(module: torch.nn.Module, inputs: dict[str, torch.Tensor], path: 
         )
     # It warns about torchvision's operators, and torchvision is not installed.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    unet: Any = module.model
-    before = dict(unet.attn_processors)
-    unet.set_attn_processor(_FusedAttention())
+    functional = torch.nn.functional
+    before = functional.scaled_dot_product_attention
+    functional.scaled_dot_product_attention = _fused_attention
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the exporter warns about its own code
@@ -85,4 +94,4 @@ def export_unet(module: torch.nn.Module, inputs: dict[str, torch.Tensor], path: 
                 verbose=False,
             )
     finally:
-        unet.set_attn_processor(before)
+        functional.scaled_dot_product_attention = before
