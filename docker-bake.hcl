@@ -8,7 +8,7 @@
 #   MODELS=sd15 DTYPE=f16 docker buildx bake
 
 variable "MODELS" {
-  default = "tiny-sd15,tiny-sdxl"
+  default = "tiny-sd15,tiny-sdxl,tiny-sd35"
 }
 variable "DTYPE" {
   default = ""

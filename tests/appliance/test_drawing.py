@@ -51,7 +51,7 @@ def page(context):
     visitor.close()
 
 
-@pytest.mark.parametrize("name", ["tiny-sd15", "tiny-sdxl"])
+@pytest.mark.parametrize("name", ["tiny-sd15", "tiny-sdxl", "tiny-sd35"])
 def test_pictures_as_diffusers_draws_them(page, container, name):
     family = find_family(name)
     checkpoint = open_checkpoint(choose_checkpoint(family, None, None), family)
@@ -73,7 +73,7 @@ def test_a_person_draws_a_picture(page, container):
     expect(page.get_by_role("status")).to_have_text("Ready.")
     assert page.evaluate("crossOriginIsolated")
     models = page.get_by_label("Model", exact=True)
-    expect(models.get_by_role("option")).to_have_text(["tiny-sd15", "tiny-sdxl"])
+    expect(models.get_by_role("option")).to_have_text(["tiny-sd15", "tiny-sdxl", "tiny-sd35"])
     set_steps(page, 2)
     page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("status")).to_contain_text("Done in")
