@@ -51,6 +51,8 @@ export interface Offer {
   takesNegativePrompt: boolean;
   /** Whether the model has a second text encoder. */
   takesSecondPrompt: boolean;
+  /** Whether the model has a third text encoder, and it is not left out. */
+  takesThirdPrompt: boolean;
   /** How many of the text encoders' last layers can be left out. */
   maxClipSkip: number;
   /** Whether the model can begin with a picture. */
@@ -68,6 +70,8 @@ export interface Offer {
  * `secondPass` the factor by which a second pass enlarges.
  */
 export type Field = LinkName;
+
+type PromptField = "prompt" | "negative" | "prompt2" | "negative2" | "prompt3" | "negative3";
 
 /** What the form takes, and what it does not. */
 export interface Adopted {
@@ -222,11 +226,7 @@ class Adoption {
   }
 
   /** Take a text into a field of one line, or refuse it if the model does not use it. */
-  private takeLine(
-    field: "negative" | "prompt2" | "negative2",
-    found: string,
-    taken: boolean,
-  ): void {
+  private takeLine(field: Exclude<PromptField, "prompt">, found: string, taken: boolean): void {
     // The field would drop line breaks and join the words around them.
     const text = this.withoutTags(found).replaceAll(/[\r\n]/g, " ");
     if (text !== "" && taken) this.takeText(field, text);
@@ -277,23 +277,26 @@ class Adoption {
   }
 
   /**
-   * Take how the prompts are read, and what the second text encoder reads. What settings with a prompt do
+   * Take how the prompts are read, and what further text encoders read. What settings with a prompt do
    * not say, they do not have; without one, it stays as it is.
    */
   private takeReading(): void {
-    const { prompt, promptSyntax, clipSkip, clipStop, prompt2, negativePrompt2 } = this.found;
+    const { prompt, promptSyntax, clipSkip, clipStop } = this.found;
+    const { prompt2, negativePrompt2, prompt3, negativePrompt3 } = this.found;
+    const { takesSecondPrompt, takesThirdPrompt } = this.offer;
     const isWhole = prompt !== undefined;
     if (isWhole || promptSyntax !== undefined || this.isWeighted()) {
       if (this.isWeighted()) this.take("promptSyntax", "a1111");
       else this.fields.promptSyntax = "";
     }
     if (isWhole || clipSkip !== undefined || clipStop !== undefined) this.takeClipSkip();
-    for (const [field, found] of [
-      ["prompt2", prompt2],
-      ["negative2", negativePrompt2],
+    for (const [field, found, taken] of [
+      ["prompt2", prompt2, takesSecondPrompt],
+      ["negative2", negativePrompt2, takesSecondPrompt],
+      ["prompt3", prompt3, takesThirdPrompt],
+      ["negative3", negativePrompt3, takesThirdPrompt],
     ] as const) {
-      if (isWhole || found !== undefined)
-        this.takeLine(field, found ?? "", this.offer.takesSecondPrompt);
+      if (isWhole || found !== undefined) this.takeLine(field, found ?? "", taken);
     }
   }
 
@@ -308,7 +311,7 @@ class Adoption {
     } else if (layers > 0) this.takeWithin("clipSkip", layers, 0, this.offer.maxClipSkip);
   }
 
-  private takeText(field: "prompt" | "negative" | "prompt2" | "negative2", text: string): void {
+  private takeText(field: PromptField, text: string): void {
     const { strings } = this;
     if (text.length <= LONGEST_PROMPT) {
       this.take(field, text);

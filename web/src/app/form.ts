@@ -22,7 +22,7 @@ const random = field("random");
 const images = field("images");
 /** The fields that are elements of the page; `image` is a state of the form. */
 const FIELDS = [
-  ...(["prompt2", "negative2"] as const),
+  ...(["prompt2", "negative2", "prompt3", "negative3"] as const),
   ...(["prompt", "negative", "seed", "steps", "guidance", "scheduler", "size"] as const),
   "images",
 ] as const;
@@ -132,7 +132,8 @@ export function offer(): Offer | undefined {
 }
 
 /** Fill the form with a model's options and their defaults. */
-export function offerModel({ manifest, sizes, takesNegativePrompt }: Preflight): void {
+export function offerModel(preflight: Preflight): void {
+  const { manifest, sizes, takesNegativePrompt, textEncoder3 } = preflight;
   const { defaults, schedulers } = manifest;
   const drawable = sizes.length === 0 ? compiledSizes(manifest) : sizes;
   // Older manifests have no eta.
@@ -143,11 +144,13 @@ export function offerModel({ manifest, sizes, takesNegativePrompt }: Preflight):
     sizes: drawable,
     eta,
     takesNegativePrompt,
-    takesSecondPrompt: hasTwoEncoders(manifest),
+    takesSecondPrompt: countEncoders(manifest) > 1,
+    takesThirdPrompt: countEncoders(manifest) > 2 && textEncoder3 !== false,
     maxClipSkip: maxClipSkip(manifest),
     takesPicture: hasEncoder(manifest),
   };
-  offerSecondPrompts(offered.takesSecondPrompt);
+  offerPrompts("prompt2", "negative2", offered.takesSecondPrompt);
+  offerPrompts("prompt3", "negative3", offered.takesThirdPrompt);
   offerClipSkip(offered.maxClipSkip);
   field("negative").disabled = !takesNegativePrompt;
   field("steps").valueAsNumber = defaults.steps;
@@ -165,14 +168,14 @@ export function offerModel({ manifest, sizes, takesNegativePrompt }: Preflight):
   changed();
 }
 
-/** Whether a model has a second text encoder, which may read another prompt. */
-function hasTwoEncoders({ conditioning }: Pick<Preflight["manifest"], "conditioning">): boolean {
-  return conditioning.encoders.length > 1;
+/** How many text encoders a model has; each further one may read another prompt. */
+function countEncoders({ conditioning }: Pick<Preflight["manifest"], "conditioning">): number {
+  return conditioning.encoders.length;
 }
 
-/** Show the prompts of a second text encoder, or have none. */
-function offerSecondPrompts(takes: boolean): void {
-  for (const id of ["prompt2", "negative2"]) {
+/** Show both prompts of a further text encoder, or have none. */
+function offerPrompts(positive: Field, negative: Field, takes: boolean): void {
+  for (const id of [positive, negative]) {
     element(`${id}-row`).hidden = !takes;
     field(id).disabled = !takes;
     if (!takes) field(id).value = "";

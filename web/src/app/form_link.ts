@@ -30,6 +30,8 @@ function linkValues(settings: Partial<Settings>): LinkValues {
     promptSyntax: settings.promptSyntax === "a1111" ? "a1111" : undefined,
     prompt2: settings.prompt2,
     negative2: settings.negativePrompt2,
+    prompt3: settings.prompt3,
+    negative3: settings.negativePrompt3,
     clipSkip: settings.clipSkip?.toString(),
     seed: settings.seed?.toString(),
     steps: settings.steps?.toString(),

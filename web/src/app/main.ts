@@ -237,7 +237,8 @@ async function drawOne(): Promise<void> {
   };
   const { prompt, negative, seed, images, image, ...others } = form.readForm();
   const [plain, settings] = [plainOptions(), allSettings.read()];
-  const { variationSeed, variationStrength, promptSyntax, prompt2, negative2, clipSkip } = others;
+  const { variationSeed, variationStrength, promptSyntax, clipSkip } = others;
+  const { prompt2, negative2, prompt3, negative3 } = others;
   const secondPass = readSecondPass();
   const chosenSeed = seed === "" ? form.randomSeed() : seed;
   form.showSeed(chosenSeed);
@@ -253,11 +254,13 @@ async function drawOne(): Promise<void> {
     const prepared = loras.prepare({ signal, onProgress: report });
     if (prepared !== true && !(await prepared)) return;
     const generated = await drawn.generate(prompt, {
-      ...(negative === "" && negative2 === "" ? {} : { negativePrompt: negative }),
+      ...(negative + negative2 + negative3 === "" ? {} : { negativePrompt: negative }),
       ...(promptSyntax === "" ? {} : { promptSyntax: "a1111" as const }),
       ...(clipSkip === "" ? {} : { clipSkip: Number(clipSkip) }),
       ...(prompt2 === "" ? {} : { prompt2 }),
       ...(negative2 === "" ? {} : { negativePrompt2: negative2 }),
+      ...(prompt3 === "" ? {} : { prompt3 }),
+      ...(negative3 === "" ? {} : { negativePrompt3: negative3 }),
       // The field's pattern admits digits; a number that is out of range is refused with its hint.
       seed: parseSeed(chosenSeed) ?? BigInt(chosenSeed),
       ...plain,

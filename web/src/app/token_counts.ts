@@ -30,7 +30,7 @@ export function mountTokenCounts({ read, count }: Counting): { count: () => void
   /** Counts calls: what an older one finds is no longer true. */
   let turn = 0;
 
-  const show = async (id: string, prompt: string, place: number, negative: boolean) => {
+  const show = async (id: string, prompt: string, places: readonly number[], negative: boolean) => {
     const own = turn;
     const line = element(`${id}-tokens`);
     const promptSyntax = read().promptSyntax === "" ? "plain" : "a1111";
@@ -41,14 +41,14 @@ export function mountTokenCounts({ read, count }: Counting): { count: () => void
     try {
       const counts = await asked;
       if (counts !== undefined) {
-        const readers = readersOf(counts, place);
+        const readers = readersOf(counts, places);
         wrong = readers.every(isCut);
         // The empty prompt has the limit of every other one.
         const wider =
           wrong && promptSyntax === "plain"
             ? await count("", { promptSyntax: "a1111", negative })
             : undefined;
-        said = describe(readers, readersOf(wider ?? counts, place));
+        said = describe(readers, readersOf(wider ?? counts, places));
       }
     } catch (error) {
       // A model that is unloaded meanwhile counts nothing more.
@@ -65,12 +65,14 @@ export function mountTokenCounts({ read, count }: Counting): { count: () => void
   const now = (): void => {
     timer = undefined;
     turn += 1;
-    const { prompt, negative, prompt2, negative2 } = read();
+    const { prompt, negative, prompt2, negative2, prompt3, negative3 } = read();
     // Draw takes the tags of LoRAs out of the prompt.
-    void show("prompt", readLoraTags(prompt).prompt, 0, false);
-    void show("negative", negative, 0, true);
-    void show("prompt2", prompt2, 1, false);
-    void show("negative2", negative2, 1, true);
+    void show("prompt", readLoraTags(prompt).prompt, prompt3 === "" ? [0, 2] : [0], false);
+    void show("negative", negative, negative3 === "" ? [0, 2] : [0], true);
+    void show("prompt2", prompt2, [1], false);
+    void show("negative2", negative2, [1], true);
+    void show("prompt3", prompt3, [2], false);
+    void show("negative3", negative3, [2], true);
   };
   return {
     count: () => {
@@ -80,14 +82,13 @@ export function mountTokenCounts({ read, count }: Counting): { count: () => void
 }
 
 /**
- * Those text encoders that read a field's text: the second one reads the second prompt, and all others the
- * prompt.
+ * The counts of those text encoders that read a field's text.
  *
- * @param place 0 for the prompt, 1 for the second prompt.
+ * @param places of the encoders, from 0. A prompt of the third encoder's own replaces the prompt there.
  */
-function readersOf(counts: readonly TokenCount[], place: number): TokenCount[] {
-  const second = counts.slice(1, 2);
-  return place === 1 && second.length > 0 ? second : counts.filter((_, at) => at !== 1);
+function readersOf(counts: readonly TokenCount[], places: readonly number[]): TokenCount[] {
+  const readers = counts.filter((_, at) => places.includes(at));
+  return readers.length > 0 ? readers : [...counts];
 }
 
 function isCut({ tokens, limit }: TokenCount): boolean {

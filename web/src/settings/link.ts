@@ -19,6 +19,9 @@ export type LinkName =
   /** What the second text encoder reads. */
   | "prompt2"
   | "negative2"
+  /** What the third text encoder reads. */
+  | "prompt3"
+  | "negative3"
   /** How many of the text encoders' last layers are left out. */
   | "clipSkip"
   | "seed"
@@ -51,6 +54,8 @@ const MEANINGS = {
   promptSyntax: "promptSyntax",
   prompt2: "prompt2",
   negative2: "negativePrompt2",
+  prompt3: "prompt3",
+  negative3: "negativePrompt3",
   clipSkip: "clipSkip",
   seed: "seed",
   steps: "steps",

@@ -105,7 +105,7 @@ export const LINK_CHECKS: Checks = Object.fromEntries(
     ...["strength", "fit", "maskBlur", "maskedContent", "onlyMasked", "keepUnmasked"],
     ...["secondPass", "secondStrength", "secondSteps", "upscale"],
     ...["variationSeed", "variationStrength"],
-    ...["promptSyntax", "prompt2", "negative2", "clipSkip"],
+    ...["promptSyntax", "prompt2", "negative2", "prompt3", "negative3", "clipSkip"],
   ].map((name) => [name, requireString]),
 );
 

@@ -25,7 +25,7 @@ const offer = {
   scheduler: "euler_a",
   steps: 20,
   takesNegativePrompt: true,
-  ...{ takesSecondPrompt: false, maxClipSkip: 11 },
+  ...{ takesSecondPrompt: false, takesThirdPrompt: false, maxClipSkip: 11 },
   guidance: { min: 0, max: 50 },
   maxImages: 16,
   eta: 0,
@@ -33,7 +33,10 @@ const offer = {
 } as unknown as Offer;
 /** What is written into fields of which the settings say nothing: that there is no such thing. */
 /** What the form takes of prompts beside them. */
-const PLAIN = { promptSyntax: "", clipSkip: "", prompt2: "", negative2: "" };
+const PLAIN = {
+  ...{ promptSyntax: "", clipSkip: "" },
+  ...{ prompt2: "", negative2: "", prompt3: "", negative3: "" },
+};
 const NOTHING_MORE = { secondPass: "", variationSeed: "", variationStrength: "" };
 
 interface Taken {
@@ -371,7 +374,7 @@ test("a prompt that the web UI joins by AND is not drawn as words", () => {
 
 test("what a link says of prompts is taken without a prompt, and nothing else is changed", () => {
   const taken = (text: string): ReturnType<typeof adopt>["fields"] =>
-    take(parseLink(text)!, { takesSecondPrompt: true }).fields;
+    take(parseLink(text)!, { takesSecondPrompt: true, takesThirdPrompt: true }).fields;
   const others = { images: "1", image: "", ...NOTHING_MORE };
   expect(taken("#clipSkip=1&steps=9")).toEqual({ clipSkip: "1", steps: "9", ...others });
   expect(taken("#promptSyntax=a1111")).toEqual({ promptSyntax: "a1111", ...others });
@@ -379,6 +382,7 @@ test("what a link says of prompts is taken without a prompt, and nothing else is
     ...{ promptSyntax: "", negative: "b", ...others },
   });
   expect(taken("#prompt2=b&negative2=c")).toEqual({ prompt2: "b", negative2: "c", ...others });
+  expect(taken("#prompt3=b&negative3=c")).toEqual({ prompt3: "b", negative3: "c", ...others });
   expect(taken("#steps=9")).toEqual({ steps: "9", ...others });
 });
 
@@ -402,11 +406,17 @@ test("a long prompt of the web UI is read as a whole", () => {
   expect(take({ prompt, program: "diffusers" }).fields.promptSyntax).toBe("");
 });
 
-test("second prompts are taken by models that have a second text encoder", () => {
+test("second and third prompts are taken by models that have the text encoders", () => {
   const found = { prompt: "a", prompt2: "b\nc", negativePrompt2: "d", guidanceRescale: 0.7 };
   const two = take(found, { takesSecondPrompt: true });
   expect(two.fields).toMatchObject({ prompt2: "b c", negative2: "d" });
   expect(two.message).toContain("prompt, second prompt, second negative prompt");
+  const third = { prompt3: "e\nf", negativePrompt3: "g" };
+  const three = take({ ...found, ...third }, { takesSecondPrompt: true, takesThirdPrompt: true });
+  expect(three.fields).toMatchObject({ prompt2: "b c", prompt3: "e f", negative3: "g" });
+  expect(take({ ...found, ...third }, { takesSecondPrompt: true }).message).toContain(
+    "third prompt (this model does not use it); third negative prompt (this model does not use it)",
+  );
   const one = take({ ...found, conditions: { originalSize: [8, 9] } });
   expect(one.fields.prompt2).toBeUndefined();
   expect(one.message).toContain(

@@ -124,7 +124,7 @@ test.each([
         ...{ model: { name } as Preflight["manifest"]["model"], scheduler, eta: 0 },
         schedulers: { [scheduler]: { title: "", max_steps: 100, algorithm: "" } } as never,
         ...{ sizes: [[size, size]], steps, maxImages: 16, takesNegativePrompt: true },
-        ...{ takesSecondPrompt: false, maxClipSkip: 0 },
+        ...{ takesSecondPrompt: false, takesThirdPrompt: false, maxClipSkip: 0 },
         ...{ size: `${size}x${size}`, takesPicture: true, hasPicture: false },
         guidance: { min: 0, max: 50 },
       });

@@ -72,6 +72,24 @@ test("weights and second prompts are written, read and, without a second encoder
   expect(form.readForm().promptSyntax).toBe("");
 });
 
+test("third prompts are there where a third text encoder is, and is not left out", () => {
+  const { manifest } = model;
+  const three = { ...manifest, conditioning: { encoders: [{}, {}, {}] } };
+  const offer = (textEncoder3: boolean | undefined): void => {
+    form.offerModel({ ...model, manifest: three, textEncoder3 } as unknown as Preflight);
+  };
+  offer(true);
+  form.writeForm({ prompt3: "b", negative3: "c" });
+  expect(form.readForm()).toMatchObject({ prompt3: "b", negative3: "c" });
+  expect(document.getElementById("negative3-row")!.hidden).toBe(false);
+  offer(false);
+  expect(form.readForm()).toMatchObject({ prompt3: "", negative3: "" });
+  expect(document.getElementById("prompt3-row")!.hidden).toBe(true);
+  offer(true);
+  form.offerModel(model);
+  expect(document.getElementById("prompt3-row")!.hidden).toBe(true);
+});
+
 test("layers are left out where the model has functions for it", () => {
   const row = document.getElementById("clipSkip-row")!;
   form.offerModel(model);

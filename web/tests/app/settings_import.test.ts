@@ -25,7 +25,7 @@ const offer = {
   schedulers: { euler: { title: "Euler", algorithm: "euler", max_steps: 100 } },
   ...{ scheduler: "euler", steps: 20, guidance: { min: 0, max: 50 }, maxImages: 16, eta: 0 },
   takesNegativePrompt: true,
-  ...{ takesSecondPrompt: false, maxClipSkip: 0 },
+  ...{ takesSecondPrompt: false, takesThirdPrompt: false, maxClipSkip: 0 },
   ...{ takesPicture: true, hasPicture: false, size: "16x16" },
 } as unknown as Offer;
 
@@ -109,6 +109,7 @@ test("a dropped picture fills the form, and a list says what was not taken and w
   expect(page.fields).toEqual({
     ...{ prompt: "a cat", negative: "", seed: "5", steps: "9", size: "16x16" },
     ...{ promptSyntax: "", clipSkip: "", prompt2: "", negative2: "" },
+    ...{ prompt3: "", negative3: "" },
     ...{ images: "1", image: "", secondPass: "", variationSeed: "", variationStrength: "" },
   });
   expect([page.started, page.offered]).toEqual([[], ["it.png"]]);

@@ -20,6 +20,7 @@ let longest: number;
 
 beforeEach(() => {
   values = { prompt: "one two", negative: "", prompt2: "", negative2: "", promptSyntax: "" };
+  values = { ...values, prompt3: "", negative3: "" };
   [asked, fault, loaded] = [[], undefined, true];
   [limits, longest] = [{ first: 3, second: 3 }, 3];
 });
@@ -93,6 +94,12 @@ test("what T5 reads is not said to be unread", async () => {
     "6 of 5 tokens. The model does not read: six · CLIP reads 3 of 6 tokens",
   );
   expect(line("prompt").classList.contains("cut")).toBe(true);
+  // A third prompt is what T5 reads, and CLIP the prompt.
+  values = { ...values, prompt3: "one two three four", negative3: "one" };
+  await counted();
+  expect(line("prompt").textContent).toContain("6 of 3 tokens");
+  expect(line("prompt3").textContent).toBe("4 of 5 tokens");
+  expect(line("negative3").textContent).toBe("1 of 5 tokens");
 });
 
 test("beside words that are cut stands which setting reads more of them", async () => {

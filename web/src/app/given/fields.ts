@@ -20,6 +20,8 @@ export type OptionalField = Exclude<
   | "promptSyntax"
   | "prompt2"
   | "negative2"
+  | "prompt3"
+  | "negative3"
   | "clipSkip"
   | "seed"
   | "steps"

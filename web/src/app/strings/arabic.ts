@@ -52,6 +52,9 @@ export function arabic({
       second: "الوصف الثاني",
       secondHint: "ما يقرؤه مرمّز النص الثاني في النموذج؛ وإن كان فارغًا قُرئ الوصف نفسه.",
       secondNegative: "الوصف السلبي الثاني",
+      third: "الوصف الثالث",
+      thirdHint: "ما يقرؤه مرمّز النص الثالث T5؛ وإن كان فارغًا قُرئ الوصف نفسه.",
+      thirdNegative: "الوصف السلبي الثالث",
       tokens: (count, limit) => `الرموز: ${number(count)} من ${number(limit)}`,
       cut: (count, limit, words) =>
         `الرموز: ${number(count)} من ${number(limit)}. لا يقرأ النموذج: ${isolate(words)}`,
@@ -546,6 +549,8 @@ export function arabic({
         clipSkip: "طبقات النص المتروكة",
         prompt2: "الوصف الثاني",
         negative2: "الوصف السلبي الثاني",
+        prompt3: "الوصف الثالث",
+        negative3: "الوصف السلبي الثالث",
         seed: "البذرة",
         steps: "الخطوات",
         guidance: "التوجيه",

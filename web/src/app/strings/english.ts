@@ -32,6 +32,9 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
       second: "Second prompt",
       secondHint: "What the model's second text encoder reads; the prompt itself if it is empty.",
       secondNegative: "Second negative prompt",
+      third: "Third prompt",
+      thirdHint: "What T5, the third text encoder, reads; the prompt itself if it is empty.",
+      thirdNegative: "Third negative prompt",
       tokens: (count: number, limit: number) => `${number(count)} of ${number(limit)} tokens`,
       cut: (count: number, limit: number, words: string) =>
         `${number(count)} of ${number(limit)} tokens. The model does not read: ${isolate(words)}`,
@@ -558,6 +561,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
         clipSkip: "skipped text layers",
         prompt2: "second prompt",
         negative2: "second negative prompt",
+        prompt3: "third prompt",
+        negative3: "third negative prompt",
         seed: "seed",
         steps: "steps",
         guidance: "guidance",

@@ -43,6 +43,9 @@ export function german({
       secondHint:
         "Was der zweite Text-Encoder des Modells liest; ist das Feld leer, den Prompt selbst.",
       secondNegative: "Zweiter negativer Prompt",
+      third: "Dritter Prompt",
+      thirdHint: "Was T5, der dritte Text-Encoder, liest; ist das Feld leer, den Prompt selbst.",
+      thirdNegative: "Dritter negativer Prompt",
       tokens: (count, limit) => `${number(count)} von ${number(limit)} Token`,
       cut: (count, limit, words) =>
         `${number(count)} von ${number(limit)} Token. Das Modell liest nicht: ${isolate(words)}`,
@@ -573,6 +576,8 @@ export function german({
         clipSkip: "ausgelassene Textschichten",
         prompt2: "zweiter Prompt",
         negative2: "zweiter negativer Prompt",
+        prompt3: "dritter Prompt",
+        negative3: "dritter negativer Prompt",
         seed: "Startwert",
         steps: "Schritte",
         guidance: "Prompttreue",
