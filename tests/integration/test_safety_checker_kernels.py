@@ -27,6 +27,7 @@ def alone(component):
     return replace(_FAMILY, components=(component,))
 
 
+@pytest.mark.full
 def test_the_imported_function_computes_the_scores_of_diffusers():
     from diffusers.pipelines.stable_diffusion.safety_checker import cosine_distance
 

@@ -18,12 +18,20 @@ from wsd.frontend.normalize import normalize
 from wsd.models.instantiate import build_module, build_skeleton
 from wsd.models.registry import FAMILIES
 
-# Models of few layers; the stages of tiny-sd15 are compared in the browser (tests/e2e).
+# Of the models of few layers, what every run of the tests compares. It compares the stages of speck
+# in the browser (tests/e2e/test_parity.py), `nox -s full` here too.
+USUAL = {("speck-xl", "text_encoder_2"), ("speck-xl", "unet"), ("grain", "text_encoder_3")}
 COMPONENTS = [
-    pytest.param(family, component.id, size, marks=marks)
+    pytest.param(
+        family,
+        component.id,
+        size,
+        marks=() if (family.name, component.id) in USUAL else marks,
+    )
     for families, size, marks in (
-        ((SPECK, SPECK_XL), (16, 16), ()),
+        ((SPECK, SPECK_XL), (16, 16), pytest.mark.full),
         ((FAMILIES["tiny-sd15"], FAMILIES["tiny-sdxl"]), (64, 64), pytest.mark.exhaustive),
+        ((GRAIN,), (24, 16), pytest.mark.full),
     )
     for family in families
     for component in family.components
@@ -40,14 +48,14 @@ def change(family, role, **config):
 
 
 # What checkpoints change of their family: encoders of fewer layers, latents that are normalised, a
-# UNet that takes the guidance scale as an input (which `nox -s full` traces).
+# UNet that takes the guidance scale as an input.
 MEANS = {"latents_mean": [0.3, -1.2, 0.1, 2.0], "latents_std": [0.5, 1.5, 3.0, 0.8]}
 COMPONENTS += [
-    pytest.param(family, component, (16, 16), marks=marks)
-    for family, component, marks in (
-        (change(SPECK_XL, "text_encoder", num_hidden_layers=1), "text_encoder_2", ()),
-        (change(SPECK_XL, "vae_decoder", **MEANS), "vae", ()),
-        (change(SPECK, "denoiser", time_cond_proj_dim=32), "unet", pytest.mark.full),
+    pytest.param(family, component, (16, 16), marks=pytest.mark.full)
+    for family, component in (
+        (change(SPECK_XL, "text_encoder", num_hidden_layers=1), "text_encoder_2"),
+        (change(SPECK_XL, "vae_decoder", **MEANS), "vae"),
+        (change(SPECK, "denoiser", time_cond_proj_dim=32), "unet"),
     )
 ]
 # Latents that do not halve evenly; they are drawn in the browser too (tests/e2e/test_sizes.py).
@@ -55,7 +63,6 @@ COMPONENTS += [
     pytest.param(LEVELS, component, (40, 56), marks=pytest.mark.full)
     for component in ("unet", "vae")
 ]
-COMPONENTS += [pytest.param(GRAIN, component.id, (24, 16)) for component in GRAIN.components]
 
 
 def make_inputs(specs):
@@ -187,7 +194,11 @@ LEVELS_OF_LATENTS = {
 
 
 @pytest.mark.parametrize(
-    ("size", "expected_cuts"), LEVELS_OF_LATENTS.values(), ids=LEVELS_OF_LATENTS
+    ("size", "expected_cuts"),
+    [
+        pytest.param(*case, id=name, marks=pytest.mark.full if number else ())
+        for number, (name, case) in enumerate(LEVELS_OF_LATENTS.items())
+    ],
 )
 def test_a_unet_of_uneven_latents_keeps_its_numbers(size, expected_cuts):
     torch.manual_seed(0)

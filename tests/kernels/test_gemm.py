@@ -99,10 +99,10 @@ def pairs(tiles, others, names):
 
     Software adapters take two seconds to compile one kernel. Which weights are read, and where
     from, does not depend on the tile: `nox -s full` runs each of both at least once, `nox -s
-    tests` every second of these pairs, `nox -s exhaustive` all.
+    tests` the last of these pairs, whose sums are split, `nox -s exhaustive` all.
     """
     chosen = [(n % len(tiles), n % len(others)) for n in range(max(len(tiles), len(others)))]
-    usual = chosen[::2]
+    usual = chosen[-1:]
     return [
         pytest.param(
             tile,
