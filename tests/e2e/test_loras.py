@@ -43,7 +43,7 @@ with_each_model = pytest.mark.parametrize(
 with_one_model = pytest.mark.parametrize("patched", [USUAL], indirect=True)
 # Seeds of each format, and the scales that they have.
 SCALES = {0: 0.7, 1: 1.0, 2: -0.4}
-# One of each kind of change, for pictures of packed weights.
+# One of each kind of change, for each run of the tests and for pictures of packed weights.
 OF_EACH_KIND = ("lora", "loha", "lokr", "peft-dora")
 # What is drawn with each, and compared with diffusers.
 DRAWING = GenerationRequest("a large red circle", steps=8, seed=3)
@@ -175,7 +175,13 @@ def patched(request, context, tmp_path_factory):
     "seed", [pytest.param(seed, marks=pytest.mark.exhaustive if seed else ()) for seed in SCALES]
 )
 @with_each_model
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(form, marks=() if form in OF_EACH_KIND else pytest.mark.full)
+        for form in FORMATS
+    ],
+)
 def test_the_weights_of_each_format_are_those_of_pythons_merge(patched, form, seed):
     scale = SCALES[seed]
     loaded = patched.load(form, seed, scale=scale)
@@ -271,6 +277,7 @@ def test_the_sizes_of_buffers_change_nothing(patched):
     assert all(changed != found[0][-1] for changed in found[0][:-1])
 
 
+@pytest.mark.full
 @with_one_model
 def test_a_lora_leaves_no_trace(patched):
     first = patched.call("draw")
@@ -307,6 +314,7 @@ def test_calls_wait_for_each_other(patched):
     patched.call("unloadLora")
 
 
+@pytest.mark.full
 @with_one_model
 def test_what_does_not_fit_leaves_the_model_as_it_was(patched):
     first = patched.call("draw")
