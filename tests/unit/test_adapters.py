@@ -22,6 +22,7 @@ from fused_adapters import (
     merged_weights,
     own_weights,
 )
+from marks import some_of
 from speck import LEVELS, SPECK, SPECK_XL
 from wsd.checkpoint.adapters import arithmetic
 from wsd.checkpoint.adapters.adapter import open_adapter
@@ -55,7 +56,7 @@ BY_LYCORIS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "scale"), CASES)
-@pytest.mark.parametrize("form", READ_BY_DIFFUSERS)
+@pytest.mark.parametrize("form", some_of(READ_BY_DIFFUSERS, 3))
 def test_weights_are_those_that_diffusers_fuses(model, form, scale, tmp_path):
     family = MODELS[model]
     path = write_adapter(tmp_path / "a.safetensors", family, form)
@@ -72,7 +73,7 @@ def test_weights_are_those_that_diffusers_fuses(model, form, scale, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "scale"), CASES)
-@pytest.mark.parametrize("form", BY_LYCORIS)
+@pytest.mark.parametrize("form", some_of(BY_LYCORIS, 3))
 def test_weights_are_those_that_lycoris_computes(model, form, scale, tmp_path):
     family = MODELS[model]
     path = write_adapter(tmp_path / "a.safetensors", family, form)

@@ -90,6 +90,7 @@ def test_strings_by_hand(javascript, tokenizer):
     assert compare(javascript, tokenizer, T5_TEXTS) == []
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_thousands_of_strings(javascript, tokenizer):
     assert compare(javascript, tokenizer, list(random_strings(4000))) == []
