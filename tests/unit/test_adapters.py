@@ -143,6 +143,7 @@ def _without_level(value):
     return value.removeprefix("text_model.") if isinstance(value, str) else value
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_no_two_layers_have_one_spelling():
     for family in FAMILIES.values():
@@ -464,6 +465,7 @@ def test_another_family_is_named(model, width, own, tmp_path):
     assert model in caught.value.message
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_random_names_are_refused_and_nothing_else_happens(tmp_path):
     source = random.Random(0)

@@ -166,6 +166,7 @@ def test_a_file_of_the_layout_that_is_missing_or_too_many(copy):
     assert "dist/tvmjs.bundle.js: does not belong to a bundle" in list(verify_bundle(copy))
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_join_has_the_layout_only_where_it_is_asked_for(made, tmp_path):
     plain = join_bundles([made], tmp_path / "plain")
@@ -191,6 +192,7 @@ def test_a_model_that_the_original_had_not_is_refused():
         check_names([("c", "Other")])
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_bundle_of_an_earlier_version_has_no_scripts_for_it(small, tmp_path):
     bundle = shutil.copytree(small, tmp_path / "earlier")

@@ -296,7 +296,7 @@ class Both:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [1, 3000])
+@pytest.mark.parametrize("count", [1, pytest.param(3000, marks=pytest.mark.full)])
 def test_each_type_of_a_union_is_tried_in_files_of_any_size(tmp_path, count):
     path = tmp_path / "table.json"
     good = {
