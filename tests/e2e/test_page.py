@@ -281,7 +281,7 @@ def test_no_webgpu_in_the_browser(page, origin):
     expect(page.get_by_role("alert")).to_contain_text("no WebGPU")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_no_adapter(page, origin):
     before_worker(page, "no_adapter")
     page.goto(origin)
@@ -290,7 +290,7 @@ def test_no_adapter(page, origin):
     expect(page.get_by_role("button", name="Draw")).to_be_disabled()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_worker_that_cannot_be_fetched(page, origin):
     page.route("**/worker.*.js", lambda route: route.abort())
     page.goto(origin)
@@ -348,7 +348,7 @@ def test_render_command(speck, speck_renderer, tmp_path):
     assert report["images_sha256"] == list(again.report().images_sha256)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_render_without_an_adapter(speck, tmp_path):
     out = tmp_path / "picture.png"
     done = run_render(speck[0], out, WSD_WEBGPU_ADAPTER="none")

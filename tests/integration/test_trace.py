@@ -18,20 +18,26 @@ from wsd.frontend.normalize import normalize
 from wsd.models.instantiate import build_module, build_skeleton
 from wsd.models.registry import FAMILIES
 
-# Of the models of few layers, what every run of the tests compares. It compares the stages of speck
-# in the browser (tests/e2e/test_parity.py), `nox -s full` here too.
+# Of the models of few layers, what every run of the tests compares, and what the full tests do:
+# the others are compared in the browser (tests/e2e/test_parity.py), or differ little.
 USUAL = {("speck-xl", "text_encoder_2"), ("speck-xl", "unet"), ("grain", "text_encoder_3")}
+FULL = {("grain", "transformer"), ("grain", "vae")}
+
+
+def choose_mark(family, component):
+    """Return the mark of a component of a family."""
+    key = (family.name, component.id)
+    if key in USUAL:
+        return ()
+    return pytest.mark.full if key in FULL else pytest.mark.exhaustive
+
+
 COMPONENTS = [
-    pytest.param(
-        family,
-        component.id,
-        size,
-        marks=() if (family.name, component.id) in USUAL else marks,
-    )
-    for families, size, marks in (
-        ((SPECK, SPECK_XL), (16, 16), pytest.mark.full),
-        ((FAMILIES["tiny-sd15"], FAMILIES["tiny-sdxl"]), (64, 64), pytest.mark.exhaustive),
-        ((GRAIN,), (24, 16), pytest.mark.full),
+    pytest.param(family, component.id, size, marks=choose_mark(family, component))
+    for families, size in (
+        ((SPECK, SPECK_XL), (16, 16)),
+        ((FAMILIES["tiny-sd15"], FAMILIES["tiny-sdxl"]), (64, 64)),
+        ((GRAIN,), (24, 16)),
     )
     for family in families
     for component in family.components
@@ -51,17 +57,21 @@ def change(family, role, **config):
 # UNet that takes the guidance scale as an input.
 MEANS = {"latents_mean": [0.3, -1.2, 0.1, 2.0], "latents_std": [0.5, 1.5, 3.0, 0.8]}
 COMPONENTS += [
-    pytest.param(family, component, (16, 16), marks=pytest.mark.full)
-    for family, component in (
-        (change(SPECK_XL, "text_encoder", num_hidden_layers=1), "text_encoder_2"),
-        (change(SPECK_XL, "vae_decoder", **MEANS), "vae"),
-        (change(SPECK, "denoiser", time_cond_proj_dim=32), "unet"),
+    pytest.param(family, component, (16, 16), marks=marks)
+    for family, component, marks in (
+        (
+            change(SPECK_XL, "text_encoder", num_hidden_layers=1),
+            "text_encoder_2",
+            pytest.mark.exhaustive,
+        ),
+        (change(SPECK_XL, "vae_decoder", **MEANS), "vae", pytest.mark.full),
+        (change(SPECK, "denoiser", time_cond_proj_dim=32), "unet", pytest.mark.full),
     )
 ]
 # Latents that do not halve evenly; they are drawn in the browser too (tests/e2e/test_sizes.py).
 COMPONENTS += [
-    pytest.param(LEVELS, component, (40, 56), marks=pytest.mark.full)
-    for component in ("unet", "vae")
+    pytest.param(LEVELS, "unet", (40, 56), marks=pytest.mark.full),
+    pytest.param(LEVELS, "vae", (40, 56), marks=pytest.mark.exhaustive),
 ]
 
 
@@ -196,7 +206,7 @@ LEVELS_OF_LATENTS = {
 @pytest.mark.parametrize(
     ("size", "expected_cuts"),
     [
-        pytest.param(*case, id=name, marks=pytest.mark.full if number else ())
+        pytest.param(*case, id=name, marks=pytest.mark.exhaustive if number else ())
         for number, (name, case) in enumerate(LEVELS_OF_LATENTS.items())
     ],
 )

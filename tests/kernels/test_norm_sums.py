@@ -22,8 +22,8 @@ CASE_NAMES = ["rows", "two launches", "one launch"]
     [
         pytest.param(False, False, id="values-tree"),
         pytest.param(True, True, id="squared deviations-subgroups"),
-        pytest.param(False, True, id="values-subgroups", marks=pytest.mark.full),
-        pytest.param(True, False, id="squared deviations-tree", marks=pytest.mark.full),
+        pytest.param(False, True, id="values-subgroups", marks=pytest.mark.exhaustive),
+        pytest.param(True, False, id="squared deviations-tree", marks=pytest.mark.exhaustive),
     ],
 )
 @pytest.mark.parametrize(("kernel", "problem"), CASES, ids=CASE_NAMES)

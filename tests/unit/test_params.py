@@ -58,7 +58,8 @@ class InterruptedReadError(Exception):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "storage", ["int8", *(pytest.param(s, marks=pytest.mark.full) for s in ("float32", "float16"))]
+    "storage",
+    ["int8", *(pytest.param(s, marks=pytest.mark.exhaustive) for s in ("float32", "float16"))],
 )
 @pytest.mark.parametrize("fails_at", some_of(range(7), 3))
 def test_a_second_try_goes_on_from_the_finished_shards(tmp_path, storage, fails_at):
