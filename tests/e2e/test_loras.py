@@ -45,6 +45,8 @@ with_one_model = pytest.mark.parametrize("patched", [USUAL], indirect=True)
 SCALES = {0: 0.7, 1: 1.0, 2: -0.4}
 # One of each kind of change, for each run of the tests and for pictures of packed weights.
 OF_EACH_KIND = ("lora", "loha", "lokr", "peft-dora")
+# One of each naming besides, for the full tests.
+OF_EACH_NAMING = ("lora-original", "lora-comfyui", "peft-rslora", "diffusers", "diffusers-old")
 # What is drawn with each, and compared with diffusers.
 DRAWING = GenerationRequest("a large red circle", steps=8, seed=3)
 # Of a buffer through which weights go: SLOT_BYTES of web/src/gpu/staging.ts.
@@ -156,6 +158,13 @@ class Patched:
         )
 
 
+def choose_mark(form):
+    """Return the mark of a format, whose names and arithmetic have tests without a GPU."""
+    if form in OF_EACH_KIND:
+        return ()
+    return pytest.mark.full if form in OF_EACH_NAMING else pytest.mark.exhaustive
+
+
 def encoded(data):
     return base64.b64encode(data).decode()
 
@@ -177,10 +186,7 @@ def patched(request, context, tmp_path_factory):
 @with_each_model
 @pytest.mark.parametrize(
     "form",
-    [
-        pytest.param(form, marks=() if form in OF_EACH_KIND else pytest.mark.full)
-        for form in FORMATS
-    ],
+    [pytest.param(form, marks=choose_mark(form)) for form in FORMATS],
 )
 def test_the_weights_of_each_format_are_those_of_pythons_merge(patched, form, seed):
     scale = SCALES[seed]

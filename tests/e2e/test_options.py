@@ -211,7 +211,7 @@ def test_embeddings(model, prompt, negative):
     compare(checkpoint, pipeline, renderer, case)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @of_both
 @pytest.mark.parametrize("negative", [NEGATIVES, seldom(None)], ids=["given", "none"])
 def test_a_negative_prompt_beside_embeddings(model, negative):

@@ -298,7 +298,7 @@ def test_a_worker_that_cannot_be_fetched(page, origin):
     expect(page.get_by_role("button", name="Draw")).to_be_disabled()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_worker_that_stops(page, origin):
     before_worker(page, "broken_worker")
     page.goto(origin)

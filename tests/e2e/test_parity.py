@@ -57,7 +57,7 @@ def model(request, open_model, tmp_path_factory):
 # Schedulers of each kind, for the full tests, which have one GPU trajectory of each algorithm too
 # (test_scheduler_kernel.py). The others are exhaustive. Every run compares each on the CPU
 # (test_schedulers.py), and draws by the model's own scheduler, and by one with noise of its own.
-OF_EACH_KIND = {"dpmpp_2m", "euler_a", "heun", "ddim"}
+OF_EACH_KIND = {"dpmpp_2m", "euler_a", "heun"}
 
 
 def mark(name, *values):
@@ -75,8 +75,8 @@ def name_of(wanted):
 
 
 def seldom(*values):
-    """Return values that few lines of code tell from their neighbour: for the full tests."""
-    return [pytest.param(value, marks=pytest.mark.full) for value in values]
+    """Return values that few lines of code tell from their neighbour."""
+    return [pytest.param(value, marks=pytest.mark.exhaustive) for value in values]
 
 
 each_model = pytest.mark.parametrize("model", [mark(name) for name in MODELS], indirect=True)
@@ -211,10 +211,11 @@ PICTURES = {
     "speck-f32": [*SAMPLING[:1], *SAMPLING[3:-1]],
     "speck-xl-w8a16": [NEGATIVES[""]],
 }
-# Other whole pictures, for the full tests.
-MORE_PICTURES = {
-    "speck-f32": [*SAMPLING[1:3], SAMPLING[-1]],
-    "speck-xl-w8a16": [NEGATIVES[None], NEGATIVES["blue, green"], UNGUIDED],
+# Other whole pictures, for the full tests, and then for the exhaustive ones.
+MORE_PICTURES = {"speck-f32": SAMPLING[1:3], "speck-xl-w8a16": [NEGATIVES[None]]}
+SELDOM_DRAWN = {
+    "speck-f32": SAMPLING[-1:],
+    "speck-xl-w8a16": [NEGATIVES["blue, green"], UNGUIDED],
 }
 PLAIN = [GenerationRequest(PROMPTS[1], seed=3, steps=3)]
 
@@ -224,8 +225,12 @@ PLAIN = [GenerationRequest(PROMPTS[1], seed=3, steps=3)]
     [
         *(mark(name, wanted) for name in MODELS for wanted in PICTURES.get(name, PLAIN)),
         *(
-            pytest.param(name, wanted, marks=pytest.mark.full, id=f"{name}-{name_of(wanted)}")
-            for name, requests in MORE_PICTURES.items()
+            pytest.param(name, wanted, marks=marks, id=f"{name}-{name_of(wanted)}")
+            for table, marks in (
+                (MORE_PICTURES, pytest.mark.full),
+                (SELDOM_DRAWN, pytest.mark.exhaustive),
+            )
+            for name, requests in table.items()
             for wanted in requests
         ),
     ],

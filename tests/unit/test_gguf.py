@@ -61,8 +61,8 @@ def write_gguf(path, tensors, kind, *, flatten=False, names=str):
 @pytest.mark.parametrize(
     "kind",
     [
-        *(pytest.param(k, marks=pytest.mark.exhaustive) for k in ("F32", "BF16")),
-        *(pytest.param(k, marks=pytest.mark.full) for k in ("F16", "Q5_1", "Q8_0")),
+        *(pytest.param(k, marks=pytest.mark.exhaustive) for k in ("F32", "BF16", "F16", "Q5_1")),
+        pytest.param("Q8_0", marks=pytest.mark.full),
         "Q4_0",
     ],
 )

@@ -40,6 +40,8 @@ PIPELINES = {
 MODELS = {family.name: family for family in (SPECK, SPECK_XL, LEVELS, GRAIN)}
 # Without noise of its own, with it, of two evaluations in a step, and of several steps.
 SOME = ("ddim", "euler_a", "heun", "dpmpp")
+# The others' marks, in turn.
+SELDOM = (pytest.mark.full, pytest.mark.exhaustive, pytest.mark.exhaustive)
 REQUEST = GenerationRequest("a large red circle", seed=2, steps=4, guidance_scale=3.0)
 
 
@@ -101,8 +103,8 @@ def test_it_draws_what_diffusers_draws(opened, name, masked, strength):
 @pytest.mark.parametrize(
     "scheduler",
     [
-        pytest.param(name, marks=() if name in SOME else pytest.mark.full)
-        for name in suitable_schedulers(SPECK.scheduler)
+        pytest.param(name, marks=() if name in SOME else SELDOM[number % 3])
+        for number, name in enumerate(suitable_schedulers(SPECK.scheduler))
     ],
 )
 def test_every_scheduler_draws_from_a_picture(opened, scheduler):

@@ -126,7 +126,7 @@ def test_a_model_whose_name_is_anothers_folder(bundle, several, tmp_path):
     refused([*several[1:3], named], out, UsageError, "needs the folder tiny-sd15-f16")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_one_alone_stays_as_it_is(bundle, tmp_path):
     assert list(differences(bundle, join_bundles([bundle], tmp_path / "out"))) == []

@@ -165,7 +165,14 @@ COMMANDS = (
 
 @pytest.mark.full
 @pytest.mark.slow
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(words, marks=pytest.mark.exhaustive if number else ())
+        for number, words in enumerate(COMMANDS)
+    ],
+    ids=" ".join,
+)
 def test_a_wheel_without_the_page_is_refused(
     installed, compiled, tmp_path, monkeypatch, capsys, words
 ):

@@ -46,9 +46,9 @@ OFFERED = [name for name, scheduler in DISCRETE.items() if scheduler.offered]
 def full_unless(condition, *values):
     """Return a parameter of every run if a condition holds, else of one that takes longer.
 
-    A digest of the values chooses a sixteenth for the full run; the exhaustive one has the others.
+    A digest of the values chooses one of 32 for the full run; the exhaustive one has the others.
     """
-    chosen = crc32(repr(values).encode()) % 16 == 0
+    chosen = crc32(repr(values).encode()) % 32 == 0
     seldom = pytest.mark.full if chosen else pytest.mark.exhaustive
     return pytest.param(*values, marks=() if condition else seldom)
 

@@ -321,7 +321,7 @@ def test_an_adapter_without_a_vendor_is_refused(monkeypatch, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_search_that_is_continued_repeats_nothing(candidates, monkeypatch, tmp_path):
     module = fused(m=8)
