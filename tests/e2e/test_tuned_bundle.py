@@ -133,7 +133,7 @@ def test_the_rules_schedule_the_librarys_own_kernels_whatever_is_tuned(by_hand):
     assert library.gemm_problems == plain.gemm_problems
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_tuned_kernels_draw_the_same_picture(by_hand, speck, open_model):
     pictures = []
     for folder in (speck[0], by_hand[3]):

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 import fake_hub
 from grain import GRAIN
+from marks import some_of
 from original_sd35 import ENCODERS, encoder_files, original_transformer, to_original
 from rewritten import save_shards
 from wsd.checkpoint.checkpoint import open_checkpoint
@@ -92,7 +93,7 @@ def test_a_file_without_encoders_says_where_they_can_be(bare):
     assert "--text-encoders" in raised.value.hint
 
 
-@pytest.mark.parametrize("form", ["folder", "files", "file"])
+@pytest.mark.parametrize("form", some_of(["folder", "files", "file"], 3))
 def test_text_encoders_from_elsewhere(folder, whole, bare, tmp_path, form):
     place = {"folder": folder, "files": tmp_path, "file": whole}[form]
     if form == "files":
@@ -172,6 +173,7 @@ def test_a_part_of_a_checkpoint_says_what_it_is(whole, tmp_path, part):
     assert "alone: pass the whole" in raised.value.hint
 
 
+@pytest.mark.full
 def test_shards_and_halves(folder, tmp_path):
     """The published folder: the transformer and T5 in shards, all of it in float16."""
     copy = tmp_path / "grain"
@@ -202,6 +204,7 @@ def test_a_tokenizer_that_is_given_is_of_clip_unless_its_folder_says_more(folder
     assert source.tokenizer_files(GRAIN.tokenizers[2]) is None
 
 
+@pytest.mark.full
 def test_the_hub(folder, bare, monkeypatch, tmp_path):
     """T5's files are fetched only if they are wanted; encoders can come from another place."""
     files = fake_hub.read_folder(folder) | {"file.safetensors": bare.read_bytes()}

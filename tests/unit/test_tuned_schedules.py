@@ -225,6 +225,7 @@ def test_a_database_is_applied_in_another_process(tmp_path):
     assert done.stdout == "[(2, 1, 1)]\n"
 
 
+@pytest.mark.full
 def test_candidates_are_the_same_in_the_same_order():
     function = normalized(the_function(fused()))["main"]
     traces = [[str(c.trace) for c in schedule_candidates(function)] for _ in range(2)]
@@ -320,6 +321,7 @@ def test_an_adapter_without_a_vendor_is_refused(monkeypatch, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_search_that_is_continued_repeats_nothing(candidates, monkeypatch, tmp_path):
     module = fused(m=8)
