@@ -83,8 +83,9 @@ def test_a_file_with_clip_alone(folder, tmp_path):
     to_original(folder, GRAIN, tmp_path / "clip.safetensors", ALL[:2])
     found = open_checkpoint(tmp_path / "clip.safetensors", GRAIN)
     assert_same(found, open_checkpoint(folder, WITHOUT))
-    with pytest.raises(CheckpointError, match="has no text_encoder_3 .* asked for"):
+    with pytest.raises(CheckpointError, match="has no text_encoder_3 .* asked for") as raised:
         open_checkpoint(tmp_path / "clip.safetensors", GRAIN.choose_encoders(wanted=True))
+    assert "--text-encoders" in raised.value.hint
 
 
 def test_a_file_without_encoders_says_where_they_can_be(bare):
@@ -154,6 +155,29 @@ def test_other_models_are_named(whole, tmp_path, name, tensor, hint):
     with pytest.raises(CheckpointError, match=PREFIX + name) as raised:
         open_checkpoint(tmp_path / "other.safetensors", GRAIN)
     assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "hint"),
+    [
+        ("x_embedder.proj.weight", torch.zeros(2432, 16, 2, 2), "3.5 Large"),
+        ("pos_embed", torch.zeros(1, 192 * 192, 16), "Stable Diffusion 3 Medium"),
+    ],
+)
+def test_other_models_are_named_before_what_their_files_lack(bare, tmp_path, name, tensor, hint):
+    """The files that were published have no text encoders, which nobody should fetch for them."""
+    save_file({**load_file(bare), PREFIX + name: tensor}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match=PREFIX + name) as raised:
+        open_checkpoint(tmp_path / "other.safetensors", GRAIN)
+    assert hint in raised.value.hint
+
+
+def test_text_encoders_of_another_models_file_are_read(folder, whole, bare, tmp_path):
+    """They are the same ones, and many have them in a file of Stable Diffusion 3 Medium."""
+    tensors = {**load_file(whole), f"{PREFIX}pos_embed": torch.zeros(1, 192 * 192, 16)}
+    save_file(tensors, tmp_path / "other.safetensors")
+    found = open_chosen(GRAIN, str(bare), text_encoders=str(tmp_path / "other.safetensors"))
+    assert_same(found, open_checkpoint(folder, GRAIN))
 
 
 def test_a_tensor_that_nobody_reads_is_refused(whole, tmp_path):
