@@ -14,7 +14,7 @@ from wsd.util.hashing import sha256_bytes
 from wsd.util.progress import Quiet
 
 # Families and dtypes whose memory is compared where their matches are.
-_BOUNDED = [("sdxl", "w8a16")]
+_BOUNDED = [("sdxl", "w8a16"), ("sd35-medium", "w8a16")]
 
 
 def names(table, kind):
@@ -83,6 +83,7 @@ def test_memory_is_planned_as_a_build_plans_it():
     [
         ("sd15", (512, 512), ("f16", "w8a16"), ()),
         ("sdxl", (1024, 1024), ("w8a16",), ("w8a16",)),
+        ("sd35-medium", (1024, 1024), ("w8a16",), ("w8a16",)),
     ],
 )
 def test_the_matches_and_the_memory_of_a_full_size_model(name, size, dtypes, bounded):
