@@ -181,9 +181,9 @@ def test_models_that_would_share_a_name_are_refused(bundle, small, tmp_path, cap
     assert exit_code("join", small, twin, "--layout", "classic", "--out", out) == 2
     assert not out.exists()
     assert capsys.readouterr().err == (
-        "error: --layout classic has one name, stable_diffusion_webgpu.wasm, for the libraries of "
-        "tiny-sd15 in f32 and twin in f32\n"
-        "hint: give each a bundle of its own, or leave --layout out\n"
+        "error: the layout classic has one name, stable_diffusion_webgpu.wasm, for the libraries "
+        "of tiny-sd15 in f32 and twin in f32\n"
+        "hint: give each a bundle of its own, or take the layout hashed\n"
     )
 
 
