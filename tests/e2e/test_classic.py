@@ -18,7 +18,7 @@ from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import load_pipeline
 from wsd.models.registry import FAMILIES
-from wsd.runtime.driver import open_stage_renderer
+from wsd.runtime.driver import open_renderer
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
 from wsd.util.files import REPOSITORY
@@ -90,7 +90,7 @@ def draw_on_tvmjs(visitor, bundle, family):
 def assert_equal_pictures(visitor, bundle, family, open_host):
     on_tvmjs = draw_on_tvmjs(visitor, bundle, family)
     model = family.name
-    with open_stage_renderer(bundle, Quiet(), open_host=open_host, model=model) as renderer:
+    with open_renderer(bundle, Quiet(), open_host=open_host, model=model) as renderer:
         (drawn,) = renderer.draw(REQUEST).images
     # A flat picture would agree too easily.
     assert drawn.std() > 5
