@@ -1,4 +1,4 @@
-"""The names of the original: a page of thirty lines on tvmjs alone draws what WSD's page draws."""
+"""The names of the original: a page of fifty lines on tvmjs alone draws what WSD's page draws."""
 
 import json
 import os
