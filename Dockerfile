@@ -262,7 +262,7 @@ RUN --mount=type=secret,id=ca . /stages/certificates.sh \
 COPY tests/kernels/ tests/kernels/
 # Emulated ones need nothing that is only here, and take it long to compile; tuning imports TVM,
 # which wants a compiler there.
-RUN WSD_WEBGPU_ADAPTER=default python -m pytest tests/kernels -m "full or not full" \
+RUN WSD_WEBGPU_ADAPTER=driver python -m pytest tests/kernels -m "full or not full" \
     -k "not emulated" --ignore=tests/kernels/test_emulated.py \
     --ignore=tests/kernels/test_tune_schedules.py
 

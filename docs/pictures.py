@@ -357,8 +357,7 @@ def open_browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=chromium.find_chromium(),
             args=[
-                *chromium._FLAGS,
-                *chromium._ADAPTERS[chromium.webgpu_adapter()],
+                *chromium.browser_flags(),
                 f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
             ],
             chromium_sandbox=chromium.has_sandbox(),

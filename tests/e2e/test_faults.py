@@ -360,7 +360,7 @@ def test_of_the_browsers_gpu_process(context, speck):
     # A browser of its own: the pages of other tests shall keep theirs.
     browser = context.browser.browser_type.launch(
         executable_path=chromium.find_chromium(),
-        args=[*chromium._FLAGS, *chromium._ADAPTERS[chromium.webgpu_adapter()]],
+        args=list(chromium.browser_flags()),
         chromium_sandbox=chromium.has_sandbox(),
     )
     try:

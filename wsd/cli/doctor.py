@@ -122,19 +122,18 @@ def _chromium() -> str:
 
 def _adapter() -> str:
     from wsd.errors import RenderError
-    from wsd.runtime.automation import Automation
-    from wsd.runtime.chromium import open_browser
-    from wsd.runtime.page_types import AdapterDescription, read_answer
+    from wsd.runtime.chromium import explain_adapter, open_browser
+    from wsd.runtime.webgpu_adapter import check_adapter, find_adapter
 
     with open_browser() as context:
         page = context.new_page()
         # WebGPU needs a secure context; a page of localhost is one, also without a server.
         page.route("http://localhost/**", lambda route: route.fulfill(body="<p>"))
         page.goto("http://localhost/")
-        answer = Automation(page).call("describeAdapter")
-    if answer is None:
+        found = find_adapter(page)
+        check_adapter(found, explain_adapter(context.browser))
+    if found is None:
         raise RenderError("Chromium offers no WebGPU adapter", "update Chromium or the GPU driver")
-    found = read_answer(AdapterDescription, answer)
     f16 = "shader-f16" if found["f16"] else "no shader-f16"
     return f"{found['vendor']} {found['architecture']}, {f16}"
 

@@ -1,6 +1,28 @@
 // Generated from web/src/driver/automation.ts: npm run automation, in web/
 "use strict";
 (() => {
+  // src/util/constants.generated.ts
+  var KERNEL_FEATURES = [
+    "shader-f16",
+    "subgroups",
+    "chromium-experimental-subgroup-matrix"
+  ];
+
+  // src/gpu/device.ts
+  var WANTED_FEATURES = new Set(KERNEL_FEATURES);
+  var ASK_AGAIN_AFTER = [250, 500];
+  async function askForAdapter() {
+    const gpu = navigator.gpu;
+    const ask = async () => await gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(() => null) ?? null;
+    let adapter = await ask();
+    for (const pause of gpu === void 0 ? [] : ASK_AGAIN_AFTER) {
+      if (adapter !== null) break;
+      await new Promise((done) => setTimeout(done, pause));
+      adapter = await ask();
+    }
+    return adapter;
+  }
+
   // src/driver/codec.ts
   var CHUNK = 32768;
   function encode(value) {
@@ -212,11 +234,11 @@
     return stages().runBenchmark(options);
   }
   async function describeAdapter() {
-    const gpu = navigator.gpu;
-    const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
-    if (!adapter) return null;
-    const { vendor, architecture } = adapter.info;
-    return { vendor, architecture, f16: adapter.features.has("shader-f16") };
+    const adapter = await askForAdapter();
+    if (adapter === null) return null;
+    const { vendor, architecture, description } = adapter.info;
+    const { isFallbackAdapter: fallback = false } = adapter.info;
+    return { vendor, architecture, description, fallback, f16: adapter.features.has("shader-f16") };
   }
   var functions = {
     load,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsd.errors import RenderError, ToolError, UsageError
+from wsd.errors import RenderError, ToolError
+from wsd.runtime.webgpu_adapter import DEFAULT, NONE, SWIFTSHADER, check_page, named_adapter
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Where macOS keeps browsers, which are not on PATH there; in a home folder too.
@@ -40,13 +42,15 @@ _FLAGS = (
     "--disable-quic",
     "--no-first-run",
 )
-# Values of WSD_WEBGPU_ADAPTER: "swiftshader", a software adapter, draws the same picture on every
-# machine; "default" is the machine's GPU; "none" shows what a visitor without WebGPU sees.
-_ADAPTERS = {
-    "swiftshader": ("--use-webgpu-adapter=swiftshader",),
-    "default": ("--enable-features=Vulkan",),
-    "none": ("--disable-gpu", "--disable-software-rasterizer"),
-}
+# A headless Chromium of Linux takes its software renderer unless all of these are given.
+_VULKAN = (
+    "--enable-features=Vulkan",
+    "--use-angle=vulkan",
+    "--disable-vulkan-surface",
+    "--ignore-gpu-blocklist",
+)
+# The GPU's process cannot be in a sandbox where Chromium is not: it would not find the driver.
+_NO_GPU_SANDBOX = "--disable-gpu-sandbox"
 
 
 def find_chromium() -> str:
@@ -69,18 +73,19 @@ def find_chromium() -> str:
     raise ToolError("no Chromium found on PATH", CHROMIUM_HINT)
 
 
-def webgpu_adapter() -> str:
-    """Return the adapter that ``WSD_WEBGPU_ADAPTER`` names: a software adapter unless it is set.
+def browser_flags() -> tuple[str, ...]:
+    """Return Chromium's flags for the adapter that ``WSD_WEBGPU_ADAPTER`` names.
 
     Raises:
         UsageError: if the name is not known.
     """
-    adapter = os.environ.get("WSD_WEBGPU_ADAPTER", "swiftshader")
-    if adapter not in _ADAPTERS:
-        raise UsageError(
-            f"WSD_WEBGPU_ADAPTER is {adapter!r}", f"it must be one of {', '.join(_ADAPTERS)}"
-        )
-    return adapter
+    adapter = named_adapter()
+    if adapter == SWIFTSHADER:
+        return (*_FLAGS, "--use-webgpu-adapter=swiftshader")
+    if adapter == NONE:
+        return (*_FLAGS, "--disable-gpu", "--disable-software-rasterizer")
+    vulkan = _VULKAN if sys.platform.startswith("linux") else ()
+    return (*_FLAGS, *vulkan, *(() if has_sandbox() else (_NO_GPU_SANDBOX,)))
 
 
 def has_sandbox() -> bool:
@@ -103,7 +108,7 @@ def open_browser() -> Iterator[BrowserContext]:
             browser = playwright.chromium.launch(
                 executable_path=path,
                 headless=True,
-                args=[*_FLAGS, *_ADAPTERS[webgpu_adapter()]],
+                args=list(browser_flags()),
                 chromium_sandbox=has_sandbox(),
             )
         except Error as error:
@@ -126,7 +131,8 @@ def open_page(address: str) -> Iterator[Page]:
     """Yield a page at an address of :func:`wsd.runtime.server.served`.
 
     Raises:
-        ToolError: if Chromium is missing or does not start.
+        ToolError: if Chromium is missing or does not start, or if it shall take the GPU and
+            cannot.
         RenderError: if the page cannot be opened.
     """
     from playwright.sync_api import Error
@@ -142,4 +148,17 @@ def open_page(address: str) -> Iterator[Page]:
                 f"{address} could not be opened: {str(error).splitlines()[0]}",
                 "check that nothing else uses the port",
             ) from error
+        if named_adapter() == DEFAULT:
+            check_page(page, explain_adapter(context.browser))
         yield page
+
+
+def explain_adapter(browser: Browser | None) -> str:
+    """Say which graphics device Chromium found, and whether it uses Vulkan."""
+    if browser is None:
+        return ""
+    gpu = browser.new_browser_cdp_session().send("SystemInfo.getInfo")["gpu"]
+    devices = [entry["deviceString"] for entry in gpu["devices"] if entry["deviceString"]]
+    status = gpu.get("featureStatus", {})
+    said = [f"{name} is {status[name]}" for name in ("webgpu", "vulkan") if name in status]
+    return "; ".join([f"Chromium found {', '.join(devices) or 'no graphics device'}", *said])

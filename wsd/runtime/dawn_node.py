@@ -16,7 +16,8 @@ from typing import Any
 
 from wsd.bundle.npm import NODE_HINT, install_packages, source_folder
 from wsd.errors import RenderError
-from wsd.runtime.chromium import find_chromium, webgpu_adapter
+from wsd.runtime.chromium import find_chromium
+from wsd.runtime.webgpu_adapter import SWIFTSHADER, check_page, named_adapter
 from wsd.util.json_reader import MAX_SHADER_MARKS, parse_json
 from wsd.util.process import find_program
 from wsd.util.terminal import say
@@ -121,10 +122,13 @@ def open_node_page(address: str) -> Iterator[NodePage]:
     """Yield a page at an address of :func:`wsd.runtime.server.served`, in Node.js.
 
     Raises:
-        ToolError: if Node.js is missing or Dawn cannot be installed.
+        ToolError: if Node.js is missing or Dawn cannot be installed, or if Dawn shall take the
+            GPU and cannot.
     """
     with open_program("page.mjs", address) as process:
-        yield NodePage(process)
+        page = NodePage(process)
+        check_page(page)
+        yield page
 
 
 def _dawn_environment() -> dict[str, str]:
@@ -134,7 +138,7 @@ def _dawn_environment() -> dict[str, str]:
 
 
 def _adapter() -> dict[str, str]:
-    if webgpu_adapter() != "swiftshader":
+    if named_adapter() != SWIFTSHADER:
         return {}
     # The software adapter comes with Chromium, whose launcher may be a script in another folder.
     places = (Path(find_chromium()).resolve().parent, Path("/usr/lib/chromium"))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,13 @@ import numpy as np
 
 from wsd.kernels.variant import FEATURES, MAX_WORKGROUPS, Variant, adapter_class
 from wsd.runtime.dawn_node import NodeProcess, open_program
+from wsd.runtime.webgpu_adapter import check_adapter, is_software
 
 _SCRATCH = "scratch"
 # The uniform buffer that a generated kernel binds after its storage buffers: the workgroups along
 # x, which the shader compares with, because tvmjs spreads more than 65535 of them over z.
 _POD_ARGUMENTS = "pod_arguments"
 _UNIFORM_BYTES = 16
-# Descriptions of adapters that compute on the processor, as the page's `isSoftware` has them.
-_SOFTWARE = re.compile("swiftshader|llvmpipe|lavapipe", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class KernelAdapter:
     @property
     def is_software(self) -> bool:
         """Tell whether it computes on the processor; generated kernels run there by default."""
-        return _SOFTWARE.search(self.description) is not None
+        return is_software(asdict(self))
 
     def supports(self, variant: Variant) -> bool:
         """Tell whether the adapter can run a variant, by the rules of :mod:`wsd.spec.selection`."""
@@ -243,10 +241,13 @@ def open_kernel_host() -> Iterator[KernelHost]:
     """Yield a host on the adapter that ``WSD_WEBGPU_ADAPTER`` names.
 
     Raises:
-        ToolError: if Node.js is missing or Dawn cannot be installed.
+        ToolError: if Node.js is missing or Dawn cannot be installed, or if Dawn shall take the
+            GPU and cannot.
     """
     with (
         tempfile.TemporaryDirectory() as scratch,
         open_program("kernels.mjs", *FEATURES) as process,
     ):
-        yield KernelHost(process, Path(scratch))
+        host = KernelHost(process, Path(scratch))
+        check_adapter(asdict(host.adapter))
+        yield host

@@ -277,10 +277,16 @@ class BenchmarkReport(TypedDict):
 
 @_open
 class AdapterDescription(TypedDict):
-    """The browser's fastest adapter; ``f16`` tells whether it has the feature ``shader-f16``."""
+    """The browser's fastest adapter.
+
+    ``fallback`` tells whether the browser says that it is only a fallback, ``f16`` whether it has
+    the feature ``shader-f16``.
+    """
 
     vendor: str
     architecture: str
+    description: str
+    fallback: bool
     f16: bool
 
 

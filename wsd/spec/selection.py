@@ -117,6 +117,8 @@ def _requires(name: str, reason: str, fact: str, test: Test, other: str) -> Rule
 
 _NOT_NAMED = Condition(fact="asked.named", test="is", value=False)
 _WRITTEN = Condition(fact="candidate.tuned", test="is", value=False)
+# What the descriptions of adapters that compute on the processor mention.
+SOFTWARE_ADAPTERS: Final = ("swiftshader", "llvmpipe", "lavapipe")
 _SOFTWARE = "the adapter computes on the processor, where written kernels are slower"
 
 # The rules that `wsd build` writes, and that the page takes for bundles without rules.
@@ -135,7 +137,7 @@ SELECTION_RULES: Final = SelectionRules(
             Condition(
                 fact="adapter.description",
                 test="mentions",
-                value=("swiftshader", "llvmpipe", "lavapipe"),
+                value=SOFTWARE_ADAPTERS,
             ),
             _WRITTEN,
             _NOT_NAMED,

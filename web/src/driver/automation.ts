@@ -24,6 +24,7 @@ import type {
 } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
+import { askForAdapter } from "../gpu/device";
 import type * as Client from "../index";
 import { decode, encode } from "./codec";
 import { importModule } from "./import_module";
@@ -63,10 +64,14 @@ interface Drawn {
   usage: Usage;
 }
 
-/** An adapter, and whether it has the feature `shader-f16`. */
+/** An adapter; Python decides by it whether it is a GPU. */
 interface AdapterDescription {
   vendor: string;
   architecture: string;
+  description: string;
+  /** Whether the browser says that it is only a fallback. */
+  fallback: boolean;
+  /** Whether it has the feature `shader-f16`. */
   f16: boolean;
 }
 
@@ -225,11 +230,11 @@ async function runBenchmark(options: BenchmarkOptions): Promise<BenchmarkReport>
 
 /** What the browser's fastest adapter is; null if there is none. */
 async function describeAdapter(): Promise<AdapterDescription | null> {
-  const gpu = navigator.gpu as GPU | undefined; // older browsers do not have it
-  const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) return null;
-  const { vendor, architecture } = adapter.info;
-  return { vendor, architecture, f16: adapter.features.has("shader-f16") };
+  const adapter = await askForAdapter();
+  if (adapter === null) return null;
+  const { vendor, architecture, description } = adapter.info;
+  const { isFallbackAdapter: fallback = false } = adapter.info as { isFallbackAdapter?: boolean };
+  return { vendor, architecture, description, fallback, f16: adapter.features.has("shader-f16") };
 }
 
 const functions = {

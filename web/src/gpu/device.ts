@@ -71,6 +71,31 @@ export function describeAdapter(adapter: GPUAdapter): Gpu["adapter"] {
 export class NoAdapterError extends UnsupportedError {}
 
 /**
+ * How long to wait before asking once more, in milliseconds: Chromium may answer that there is no
+ * adapter while the GPU's process is still starting, and find one a moment later.
+ */
+const ASK_AGAIN_AFTER = [250, 500];
+
+/**
+ * Ask for the adapter of the fastest GPU, and again if there is none.
+ *
+ * @returns the adapter; null if there is none, or the browser has no WebGPU.
+ */
+export async function askForAdapter(): Promise<GPUAdapter | null> {
+  const gpu = navigator.gpu as GPU | undefined; // older browsers do not have it
+  // Browsers say with null that there is none; some reject after the GPU's process has crashed.
+  const ask = async (): Promise<GPUAdapter | null> =>
+    (await gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(() => null)) ?? null;
+  let adapter = await ask();
+  for (const pause of gpu === undefined ? [] : ASK_AGAIN_AFTER) {
+    if (adapter !== null) break;
+    await new Promise((done) => setTimeout(done, pause));
+    adapter = await ask();
+  }
+  return adapter;
+}
+
+/**
  * Request the adapter of the fastest GPU.
  *
  * @throws UnsupportedError if there is none; it says why.
@@ -86,10 +111,7 @@ export async function findAdapter(): Promise<GPUAdapter> {
         : "open the page over https or from localhost: WebGPU needs a secure context",
     );
   }
-  // Browsers say with null that there is none; some reject after the GPU's process has crashed.
-  const adapter = await gpu
-    .requestAdapter({ powerPreference: "high-performance" })
-    .catch(() => null);
+  const adapter = await askForAdapter();
   if (adapter === null) {
     throw new NoAdapterError(
       "no WebGPU adapter was found",

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 
-import { findAdapter, findShortcomings } from "../../src/gpu/device";
+import { askForAdapter, findAdapter, findShortcomings, NoAdapterError } from "../../src/gpu/device";
 import { UnsupportedError } from "../../src/util/errors";
 
 describe("the adapter", () => {
@@ -15,6 +15,40 @@ describe("the adapter", () => {
       gpu: { requestAdapter: () => Promise.resolve({ ...found, info: {} }) },
     });
     expect(await findAdapter()).toHaveProperty("info");
+  });
+
+  /** Offer answers one after another, the last one for good; return how often they were asked. */
+  function offerOneByOne(...answers: (() => Promise<unknown>)[]): () => number {
+    let asked = 0;
+    const requestAdapter = (): Promise<unknown> =>
+      answers[Math.min(asked++, answers.length - 1)]!();
+    vi.stubGlobal("navigator", { gpu: { requestAdapter } });
+    return () => asked;
+  }
+  const none = (): Promise<unknown> => Promise.resolve(null);
+  const crashed = (): Promise<unknown> => Promise.reject(new Error("the GPU's process is gone"));
+  const good = { features: new Set(), limits: {}, info: { vendor: "any" } };
+
+  test.each([
+    ["null", none],
+    ["an error", crashed],
+  ])("is asked for again after %s, because the GPU's process may be starting", async (_, first) => {
+    const asked = offerOneByOne(first, () => Promise.resolve(good));
+    expect(await findAdapter()).toBe(good);
+    expect(asked()).toBe(2);
+  });
+
+  test("that does not come is asked for three times", async () => {
+    const asked = offerOneByOne(none);
+    await expect(findAdapter()).rejects.toThrow(NoAdapterError);
+    expect(asked()).toBe(3);
+  });
+
+  test("is not waited for by browsers without WebGPU", async () => {
+    vi.stubGlobal("navigator", {});
+    const started = performance.now();
+    expect(await askForAdapter()).toBeNull();
+    expect(performance.now() - started).toBeLessThan(200);
   });
 });
 
