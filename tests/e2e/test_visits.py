@@ -73,7 +73,7 @@ def test_what_a_person_finds(visitor, origin):
     page.get_by_text("Times and memory").click()
     rows = {row.locator("th").inner_text(): row.locator("td").inner_text()
             for row in page.locator("#figures-body tr").all()}  # fmt: skip
-    for name in ("Loading", "Denoising", "To the first preview", "Decoding"):
+    for name in ("Ready after", "Denoising", "To the first preview", "Decoding"):
         assert re.fullmatch(r"\d+\.\d seconds", rows[name]), name
     assert re.fullmatch(r"[\d.]+ [kM]B", rows["GPU memory at most"])
     # The test's adapter computes on the processor: it keeps the generated kernels.

@@ -143,10 +143,18 @@ def parity(
         ("--weights", "--random-weights", "--lora"),
         without="--compare",
         hint="weights are for a comparison: add --compare, or leave them out",
-    )
-)
+    ),
+    Unused(
+        ("--size", "--repeats", "--kernels", "--ignore-rules", "--host", "--most", "--load-lora",
+         "--compare"),
+        beside="--visit",
+        hint="a visit is to the page as it is, in Chromium: leave them out",
+    ),
+)  # fmt: skip
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--model", metavar="NAME", type=NAME, help="Which of its models. Default: the first.")
+@click.option("--visit", is_flag=True,
+              help="Time a first and a second visit to the page in Chromium instead.")  # fmt: skip
 @click.option("--size", type=SizeType(), help="Default: the model's own.")
 @click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True,
               help="Calls of each stage that are timed.")  # fmt: skip
@@ -170,12 +178,12 @@ def parity(
 @random_option
 @adapters_option
 def bench(
-    folder: Path, model: str | None, size: tuple[int, int] | None, repeats: int, kernels: str,
-    ignored_rules: str | None, host: str, most: int, json_path: Path | None, plot: Path | None,
-    lora: Path | None, compare: bool, weights: str | None, random_weights: int | None,
-    adapters: tuple[tuple[str, float], ...],
+    folder: Path, model: str | None, visit: bool, size: tuple[int, int] | None, repeats: int,
+    kernels: str, ignored_rules: str | None, host: str, most: int, json_path: Path | None,
+    plot: Path | None, lora: Path | None, compare: bool, weights: str | None,
+    random_weights: int | None, adapters: tuple[tuple[str, float], ...],
 ) -> None:  # fmt: skip
-    """Time a bundle's stages and kernels on this machine."""
+    """Time a bundle's stages and kernels on this machine, or visits to its page."""
     from wsd.bundle.manifest import find_manifest, read_manifest
     from wsd.bundle.merged_adapters import check_adapters
     from wsd.evaluate.benchmark import bench as measure
@@ -187,6 +195,9 @@ def bench(
     from wsd.util.files import write_atomically
     from wsd.util.progress import Progress
 
+    if visit:
+        _time_visits(folder, model, json_path, plot)
+        return
     checkpoint = None
     if compare:
         manifest = read_manifest(find_manifest(folder, model))
@@ -205,6 +216,21 @@ def bench(
     if plot is not None:
         write_atomically(plot, draw_plot(found).encode())
     write_report(found.report(), json_path)
+
+
+def _time_visits(
+    folder: Path, model: str | None, json_path: Path | None, plot: Path | None
+) -> None:
+    from wsd.evaluate.visits import describe_visits, draw_visits, visit
+    from wsd.util.files import write_atomically
+    from wsd.util.progress import Progress
+
+    found = visit(folder, model, Progress())
+    for line in describe_visits(found):
+        say(line)
+    if plot is not None:
+        write_atomically(plot, draw_visits(found).encode())
+    write_report(found, json_path)
 
 
 @command()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from wsd.errors import ToolError
 from wsd.evaluate.benchmark import Benchmark, Stage
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SHOWN = 12
 # Stages that take less than this share of the slowest stage's GPU time are not drawn.
@@ -20,11 +24,6 @@ def draw_plot(found: Benchmark) -> str:
     Raises:
         ToolError: if matplotlib is missing.
     """
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ToolError("--plot needs matplotlib", "pip install -e '.[compare]'")
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     most = max((stage.kernel_milliseconds for stage in found.stages), default=0.0)
     stages = [
         stage
@@ -32,7 +31,7 @@ def draw_plot(found: Benchmark) -> str:
         if stage.kernels and stage.kernel_milliseconds >= _MIN_SHARE * most
     ]
     rows = len(stages) + bool(found.baselines)
-    figure = Figure(figsize=(9, 2.8 * rows), layout="constrained")
+    figure = _new_figure((9, 2.8 * rows))
     axes = figure.subplots(rows, 1, squeeze=False)[:, 0]
     width, height = found.size
     adapter = " ".join(text for text in found.adapter.values() if text)
@@ -44,6 +43,37 @@ def draw_plot(found: Benchmark) -> str:
         times = [entry.milliseconds for entry in found.baselines]
         _bars(axes[-1], names, times)
         axes[-1].set_title("one guided step's denoiser, ms", fontsize=9)
+    return _as_svg(figure)
+
+
+def draw_bars(title: str, bars: Mapping[str, float]) -> str:
+    """Return an SVG of horizontal bars.
+
+    Args:
+        title: what the bars show, with the unit.
+        bars: label → length.
+
+    Raises:
+        ToolError: if matplotlib is missing.
+    """
+    figure = _new_figure((9, 0.8 + 0.3 * len(bars)))
+    axis = figure.subplots()
+    _bars(axis, list(bars), list(bars.values()))
+    axis.set_title(title, fontsize=9)
+    return _as_svg(figure)
+
+
+def _new_figure(size: tuple[float, float]) -> Figure:
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ToolError("--plot needs matplotlib", "pip install -e '.[compare]'")
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained")
+
+
+def _as_svg(figure: Figure) -> str:
+    from matplotlib import rc_context
+
     text = io.StringIO()
     # Text stays text, and there is no timestamp: the same measurement gives the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "wsd"}):

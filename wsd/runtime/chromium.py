@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wsd.errors import RenderError, ToolError
 from wsd.runtime.webgpu_adapter import DEFAULT, NONE, SWIFTSHADER, check_page, named_adapter
@@ -94,29 +94,40 @@ def has_sandbox() -> bool:
 
 
 @contextmanager
-def open_browser() -> Iterator[BrowserContext]:
+def open_browser(profile: Path | None = None) -> Iterator[BrowserContext]:
     """Yield a fresh browser context, with a profile of its own, in a sandbox unless root runs it.
+
+    Args:
+        profile: an empty folder, which then holds what pages keep, as on a visitor's disk; kept
+            in memory unless given. The browser speaks English then.
 
     Raises:
         ToolError: if Chromium is missing or does not start.
     """
-    from playwright.sync_api import Error, sync_playwright
+    from playwright.sync_api import BrowserContext, Error, sync_playwright
 
     path = find_chromium()
     with sync_playwright() as playwright:
+        options: dict[str, Any] = {
+            "executable_path": path,
+            "headless": True,
+            "args": list(browser_flags()),
+            "chromium_sandbox": has_sandbox(),
+        }
         try:
-            browser = playwright.chromium.launch(
-                executable_path=path,
-                headless=True,
-                args=list(browser_flags()),
-                chromium_sandbox=has_sandbox(),
-            )
+            opened: Browser | BrowserContext
+            if profile is None:
+                opened = playwright.chromium.launch(**options)
+            else:
+                opened = playwright.chromium.launch_persistent_context(
+                    profile, locale="en-US", **options
+                )
         except Error as error:
             raise _explain(path, str(error)) from error
         try:
-            yield browser.new_context()
+            yield opened if isinstance(opened, BrowserContext) else opened.new_context()
         finally:
-            browser.close()
+            opened.close()
 
 
 def _explain(path: str, said: str) -> ToolError:
@@ -148,9 +159,29 @@ def open_page(address: str) -> Iterator[Page]:
                 f"{address} could not be opened: {str(error).splitlines()[0]}",
                 "check that nothing else uses the port",
             ) from error
-        if named_adapter() == DEFAULT:
-            check_page(page, explain_adapter(context.browser))
+        _check_gpu(page)
         yield page
+
+
+def check_gpu(context: BrowserContext, address: str) -> None:
+    """Check that pages compute on the GPU, if ``WSD_WEBGPU_ADAPTER`` asks for it.
+
+    Args:
+        context: of :func:`open_browser`.
+        address: a secure one, of anything that the server has.
+
+    Raises:
+        ToolError: if there is no adapter, or only a software adapter.
+    """
+    page = context.new_page()
+    page.goto(address)
+    _check_gpu(page)
+    page.close()
+
+
+def _check_gpu(page: Page) -> None:
+    if named_adapter() == DEFAULT:
+        check_page(page, explain_adapter(page.context.browser))
 
 
 def explain_adapter(browser: Browser | None) -> str:

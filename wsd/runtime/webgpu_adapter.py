@@ -111,7 +111,5 @@ def _describe_drivers() -> str:
     for name in _DRIVER_VARIABLES:
         if named := os.environ.get(name):
             return f"{name} names {named}"
-    found = sorted(
-        file.name for folder in _DRIVER_FOLDERS for file in Path(folder).glob("*.json")
-    )
+    found = sorted(file.name for folder in _DRIVER_FOLDERS for file in Path(folder).glob("*.json"))
     return f"Vulkan's drivers here: {', '.join(found) or 'none'}"

@@ -16,7 +16,8 @@ import { DownloadWatch, savesData } from "./connection";
 import { mountControls } from "./controls";
 import { element, field, fill } from "./dom";
 import { fillExamples } from "./examples";
-import { showFigures } from "./figures";
+import type { Loading } from "./figures";
+import { mountFigures, showFigures } from "./figures";
 import * as form from "./form";
 import { formLink } from "./form_link";
 import { mountGallery } from "./gallery";
@@ -61,7 +62,7 @@ const support = supportOptions();
 let phase: Phase = "starting";
 let found: Preflight | undefined;
 let pipeline: StableDiffusionPipeline | undefined;
-let loadMilliseconds = 0;
+let loadTook: Loading | undefined;
 /** Cancels what is loaded, and what is drawn. */
 let loading: AbortController | undefined;
 let drawing: AbortController | undefined;
@@ -73,6 +74,7 @@ let choice = 0;
 let formKept = false;
 
 mountLanguages();
+mountFigures();
 const model = (): string => element<HTMLSelectElement>("model").value;
 const given = mountGiven({
   say: tell,
@@ -229,7 +231,7 @@ async function draw(): Promise<void> {
 async function drawOne(): Promise<void> {
   const turn = choice;
   const drawn = pipeline!;
-  const { safetyChecker } = found!;
+  const { safetyChecker, manifest: generating } = found!;
   const report = (event: ProgressEvent): void => {
     if (turn !== choice) return;
     if ("preview" in event) stage.showPreview(event.preview, prompt);
@@ -289,7 +291,9 @@ async function drawOne(): Promise<void> {
       for (const image of shown) stage.showPicture({ image, prompt, from, hidden: none });
     await gallery.add(kept);
     if (turn !== choice) return;
-    await showFigures(generated, drawn, loadMilliseconds);
+    const { numInferenceSteps: steps = 0, guidanceScale: guidance = 0 } = plain;
+    const work = { model: generating.model, steps, guidance, loading: loadTook! };
+    await showFigures(generated, drawn, work);
     status.say(() => {
       const done = text().done(generated.timings.total);
       return warning === undefined ? done : `${done} ${warning()}`;
@@ -313,8 +317,12 @@ function drawQueued(): void {
   else showButton();
 }
 
-/** Load the model that was found, and then draw what waits. */
-async function load(model: Preflight): Promise<void> {
+/**
+ * Load the model that was found, and then draw what waits.
+ *
+ * @param started when the visitor asked for it, in milliseconds since the page was opened.
+ */
+async function load(model: Preflight, started: number): Promise<void> {
   const { manifestUrl, integrity, safetyChecker, textEncoder3, bytes } = model;
   const turn = choice;
   const controller = new AbortController();
@@ -324,7 +332,6 @@ async function load(model: Preflight): Promise<void> {
   element("forget").hidden = true;
   enter("loading");
   stage.showWelcome("preparing", 0);
-  const started = performance.now();
   const download = new DownloadWatch();
   const { kernels, ignoredRules } = support;
   try {
@@ -351,7 +358,7 @@ async function load(model: Preflight): Promise<void> {
     }
     pipeline = loaded;
     loras.attach(loaded);
-    loadMilliseconds = performance.now() - started;
+    loadTook = { milliseconds: performance.now() - started, bytes };
     ready();
   } catch (error) {
     if (turn === choice) await fail(error);
@@ -455,6 +462,8 @@ async function choose<Found extends Preflight>(
   examine: () => Promise<Found>,
   show?: (found: Found) => void,
 ): Promise<void> {
+  // Whoever opens the page asks for its first model.
+  const asked = choice === 0 ? 0 : performance.now();
   choice += 1;
   const turn = choice;
   drawing?.abort();
@@ -488,7 +497,7 @@ async function choose<Found extends Preflight>(
     if (problem !== undefined) throw problem;
     const missing = examined.bytes.total - examined.bytes.kept;
     if (missing === 0 || (missing <= AUTOMATIC_DOWNLOAD_BYTES && !savesData()))
-      await load(examined);
+      await load(examined, asked);
     else {
       queued = false;
       await showOffer(examined);
@@ -552,7 +561,7 @@ async function start(): Promise<void> {
   });
   element("pause").onclick = () => loading?.abort();
   element("load").onclick = () => {
-    if (found !== undefined) void load(found);
+    if (found !== undefined) void load(found, performance.now());
   };
   element("forget").onclick = () => void forget();
   element("skip").onclick = () => drawing?.abort();

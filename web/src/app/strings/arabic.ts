@@ -384,7 +384,10 @@ export function arabic({
 
     // Times and memory.
     figures: "الأوقات والذاكرة",
-    figureLoading: "التحميل",
+    figurePicture: "الصورة",
+    figureImages: "الصور",
+    figureReady: "جاهز بعد",
+    figureKept: "ملفات محفوظة من قبل",
     figureEncoding: "قراءة الصورة",
     figureText: "النص",
     figureDenoising: "إزالة الضجيج",
@@ -397,6 +400,9 @@ export function arabic({
     figurePipelines: "برامج وحدة الرسوميات",
     figureVariants: "أنواع النوى",
     figureGpu: "وحدة الرسوميات",
+    figuresCopy: "نسخ بصيغة Markdown",
+    figuresCopied: "نُسخت الأرقام.",
+    figuresCopyFailed: "لم يسمح المتصفح للصفحة بالنسخ. حدِّد الجدول وانسخه بنفسك.",
 
     // The self-test page.
     selfTest: "الفحص الذاتي",

@@ -370,7 +370,10 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
 
     // Times and memory.
     figures: "Times and memory",
-    figureLoading: "Loading",
+    figurePicture: "Picture",
+    figureImages: "Pictures",
+    figureReady: "Ready after",
+    figureKept: "Files kept before",
     figureEncoding: "Reading the picture",
     figureText: "Text",
     figureDenoising: "Denoising",
@@ -383,6 +386,10 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
     figurePipelines: "GPU pipelines",
     figureVariants: "Kernel variants",
     figureGpu: "GPU",
+    figuresCopy: "Copy as Markdown",
+    figuresCopied: "The figures are copied.",
+    figuresCopyFailed:
+      "The browser did not let the page copy. Select the table, and copy it yourself.",
 
     // The self-test page.
     selfTest: "Self-test",

@@ -379,7 +379,10 @@ export function german({
 
     // Times and memory.
     figures: "Zeiten und Speicher",
-    figureLoading: "Laden",
+    figurePicture: "Bild",
+    figureImages: "Bilder",
+    figureReady: "Bereit nach",
+    figureKept: "Dateien, die schon da waren",
     figureEncoding: "Bild lesen",
     figureText: "Text",
     figureDenoising: "Entrauschen",
@@ -392,6 +395,10 @@ export function german({
     figurePipelines: "GPU-Pipelines",
     figureVariants: "Kernel-Varianten",
     figureGpu: "GPU",
+    figuresCopy: "Als Markdown kopieren",
+    figuresCopied: "Die Zahlen sind kopiert.",
+    figuresCopyFailed:
+      "Der Browser ließ die Seite nicht kopieren. Markieren Sie die Tabelle und kopieren Sie sie selbst.",
 
     // The self-test page.
     selfTest: "Selbsttest",
