@@ -128,6 +128,18 @@ def test_weights_are_for_a_comparison(option, capsys):
     assert_refused(capsys, ["bench", "dist", option, "1"], f"{option} is given without --compare")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--size", "64x64"), ("--repeats", "2"), ("--kernels", "generated"), ("--host", "node"),
+        ("--ignore-rules", "x"), ("--most", "1"), ("--compare",), ("--load-lora", __file__),
+    ],
+)  # fmt: skip
+def test_a_visit_is_to_the_page_as_it_is(words, capsys):
+    said = f"--visit is given, and {words[0]}"
+    assert_refused(capsys, ["bench", "dist", "--visit", *words], said)
+
+
 def test_every_command_checks_its_options():
     assert all(isinstance(command, Command) for command in cli.commands.values())
 

@@ -1,0 +1,50 @@
+"""``wsd bench --visit`` opens the page twice and draws, as a visitor does."""
+
+import json
+import re
+
+import pytest
+
+from commands import wsd
+from speck import SPECK
+
+TABLE_HEAD = ["", "first visit", "first visit, second picture", "second visit"]
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.full
+def test_both_visits_are_timed_in_the_pages_words(speck, tmp_path):
+    code, lines = wsd(
+        "bench", speck[0], "--visit", "--json", tmp_path / "out.json", "--plot", tmp_path / "p.svg"
+    )
+    assert code == 0
+    head, _, *rows = map(cells, lines)
+    assert head == TABLE_HEAD
+    table = {name: values for name, *values in rows}
+    assert table["Model"] == [f"{SPECK.name} f32"] * 3
+    for name in ("Ready after", "Denoising", "Whole picture"):
+        assert all(re.fullmatch(r"\d+\.\d\d s", value) for value in table[name]), name
+    # One visit is ready once, whatever is drawn then.
+    first, again, second = table["Ready after"]
+    assert first == again
+    assert first != second
+    # Everything is fetched on the first visit, and nothing on the second one.
+    first, _, second = (value.split(" / ") for value in table["Files kept before"])
+    assert first[0].startswith("0 ")
+    assert second[0] == second[1] == first[1]
+    assert "Chrome/" in table["Browser"][0]
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert [picture["label"] for picture in found["pictures"]] == TABLE_HEAD[1:]
+    assert found["pictures"][2]["figures"]["Ready after"] == table["Ready after"][2]
+    assert "second visit, ready" in (tmp_path / "p.svg").read_text()
+
+
+@pytest.mark.full
+def test_what_the_page_says_is_the_error(speck, monkeypatch):
+    monkeypatch.setenv("WSD_WEBGPU_ADAPTER", "none")
+    code, lines = wsd("bench", speck[0], "--visit")
+    assert code == 2
+    assert any("the page says: " in line and "WebGPU" in line for line in lines)
