@@ -255,6 +255,8 @@ STORES = {
     "no_quota": ("no room to keep the model", True),
     "no_opfs": (None, False),
     "no_store": (None, True),
+    "no_access_handles": (None, False),
+    "files_in_use": (None, False),
 }
 
 

@@ -21,13 +21,50 @@ export interface FileCache {
 
 const FOLDER = "wsd";
 
+/** A file that is open; TypeScript's types for pages lack it, because only workers have it. */
+interface SyncAccess {
+  getSize(): number;
+  read(into: Uint8Array, options: { at: number }): number;
+  close(): void;
+}
+
+/** A handle of a file as workers have it. */
+interface ReadableInPlace {
+  createSyncAccessHandle?: (options: { mode: "read-only" }) => Promise<SyncAccess>;
+}
+
+/**
+ * Read a file by a handle of the file system itself: twice as fast as a `File`, whose bytes pass
+ * through another process. Only workers have such handles.
+ *
+ * @returns undefined where there is none; in browsers without the mode `read-only` another tab may
+ *   be reading the file.
+ */
+async function readInPlace(file: FileSystemFileHandle): Promise<ArrayBuffer | undefined> {
+  let access: SyncAccess;
+  try {
+    const found = await (file as ReadableInPlace).createSyncAccessHandle?.({ mode: "read-only" });
+    if (found === undefined) return undefined;
+    access = found;
+  } catch {
+    return undefined;
+  }
+  try {
+    const bytes = new Uint8Array(access.getSize());
+    const count = access.read(bytes, { at: 0 });
+    return count === bytes.length ? bytes.buffer : undefined;
+  } finally {
+    access.close();
+  }
+}
+
 class OpfsCache implements FileCache {
   constructor(private readonly folder: FileSystemDirectoryHandle) {}
 
   async read(key: string): Promise<ArrayBuffer | undefined> {
     try {
       const handle = await this.folder.getFileHandle(key);
-      return await (await handle.getFile()).arrayBuffer();
+      return (await readInPlace(handle)) ?? (await (await handle.getFile()).arrayBuffer());
     } catch (error) {
       if (isNamed(error, "NotFoundError")) return undefined;
       throw error;
