@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wsd.checkpoint.checkpoint import Checkpoint
     from wsd.evaluate.benchmark import BenchmarkReport
     from wsd.evaluate.parity import ParityReport
+    from wsd.evaluate.visits import Visits
     from wsd.models.registry import Family
     from wsd.models.schedule_options import ScheduleOptions
     from wsd.runtime.driver import OpenHost, RenderReport
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from wsd.spec.inference_settings import DiffusionSettings
     from wsd.spec.manifest import Manifest
 
-    Report = BenchmarkReport | ParityReport | RenderReport
+    Report = BenchmarkReport | ParityReport | RenderReport | Visits
 
 Callback = Callable[..., None]
 

@@ -117,7 +117,7 @@ def visit(bundle: Path, model: str | None, progress: Progress) -> Visits:
         progress.stage("pictures", total=len(_LABELS)) as advance,
     ):
         check_gpu(context, f"{address}{SRI}")
-        pictures = []
+        pictures: list[Picture] = []
         for count in (2, 1):
             with _open(context, f"{address}?{query}") as page:
                 for _ in range(count):
