@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from wsd.errors import UsageError
@@ -16,6 +17,8 @@ from wsd.spec.tensor import Size
 
 # Key of the browser's registry of pipelines whose UNets take a mask beside the latents.
 _INPAINTING = "inpainting"
+# Input of UNets that guide themselves.
+_EMBEDDED_GUIDANCE = "timestep_cond"
 
 
 def check_ignored_rules(manifest: Manifest, ignored: str | None) -> None:
@@ -44,7 +47,7 @@ def check_conditioning(
     encoders: int,
     empty_negative: str,
     *,
-    takes_sizes: bool,
+    inputs: Collection[str],
     has_picture: bool,
     max_clip_skip: int,
     prompt_chunks: int,
@@ -58,7 +61,7 @@ def check_conditioning(
         encoders: how many text encoders it has.
         empty_negative: what no negative prompt stands for; see
             :class:`wsd.models.conditioning.Conditioning`.
-        takes_sizes: whether its UNet is told of sizes.
+        inputs: names of what its denoiser takes beside latents, a timestep and texts.
         has_picture: whether a picture is drawn from.
         max_clip_skip: how many layers of its text encoders can be left out.
         prompt_chunks: the most chunks that a prompt may have.
@@ -67,6 +70,11 @@ def check_conditioning(
     Raises:
         UsageError: for what has no effect, or is out of the model's range.
     """
+    if not request.guidance_interval.is_whole and _EMBEDDED_GUIDANCE in inputs:
+        raise UsageError(
+            f"{model} guides itself, and takes no guidance start and stop",
+            "leave them out: its UNet makes one prediction a step at any guidance scale",
+        )
     if request.skip_layers is not None:
         check_skip_layers(request.skip_layers, model, blocks, has_picture=has_picture)
     if request.clip_skip > max_clip_skip:
@@ -98,7 +106,7 @@ def check_conditioning(
             "give both: without a negative prompt this model takes zeros for the whole of it",
         )
     given = request.conditions.given()
-    if given and not takes_sizes:
+    if given and "time_ids" not in inputs:
         raise UsageError(
             f"{model} takes no {next(iter(given)).replace('_', ' ')}",
             "models of SDXL are told of sizes; leave it out",
@@ -208,9 +216,7 @@ def check_picture(
         name,
         len(manifest.conditioning.encoders),
         manifest.conditioning.empty_negative,
-        takes_sizes=any(
-            spec.name == "time_ids" for entry in manifest.entry_points for spec in entry.inputs
-        ),
+        inputs={spec.name for entry in manifest.entry_points for spec in entry.inputs},
         has_picture=picture is not None,
         max_clip_skip=manifest.max_clip_skip,
         prompt_chunks=manifest.prompt_chunks,

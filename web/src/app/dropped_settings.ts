@@ -535,6 +535,10 @@ class Adoption {
   private nameWhatProgramsSet(): void {
     const { guidanceRescale = 0 } = this.found;
     if (guidanceRescale > 0) this.refused.push(pair("CFG rescale", String(guidanceRescale)));
+    const { guidanceStart, guidanceStop } = this.found;
+    if (guidanceStart) this.refused.push(pair("Guidance start", String(guidanceStart)));
+    if (guidanceStop !== undefined && guidanceStop < 1)
+      this.refused.push(pair("Guidance stop", String(guidanceStop)));
     const { prompt3, negativePrompt3 } = this.found;
     if (prompt3) this.refused.push(pair("Prompt 3", shorten(prompt3)));
     if (negativePrompt3) this.refused.push(pair("Negative prompt 3", shorten(negativePrompt3)));
