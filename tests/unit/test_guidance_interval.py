@@ -17,7 +17,7 @@ from speck import SPECK, SPECK_XL
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.errors import UsageError
-from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.evaluate.diffusers_reference import begin_at_first_step, draw_reference, load_pipeline
 from wsd.models.schedulers import build_scheduler
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest, GuidanceInterval, SkipLayerGuidance
@@ -73,8 +73,8 @@ def by_guider(checkpoint, pipeline, request):
     """Draw a request's latents with diffusers' modules, scheduler and guider; count predictions."""
     family = checkpoint.family
     scheduler = build_scheduler(checkpoint.scheduler, request.scheduler)
+    begin_at_first_step(scheduler)
     scheduler.set_timesteps(request.steps)
-    scheduler.set_begin_index(0)
     interval = request.guidance_interval
     guider = ClassifierFreeGuidance(
         guidance_scale=request.guidance_scale,

@@ -1,7 +1,7 @@
 /**
- * The interval of guidance: in which part of a run classifier-free guidance has an effect
- * (Kynkäänniemi et al. 2024, "Applying guidance in a limited interval improves sample and distribution
- * quality in diffusion models"). Pure functions.
+ * The interval of guidance: in which part of a run classifier-free guidance has an effect.
+ * Kynkäänniemi et al. 2024, "Applying guidance in a limited interval improves sample and distribution
+ * quality in diffusion models". Pure functions.
  */
 
 import type { GenerateOptions } from "../api/options";

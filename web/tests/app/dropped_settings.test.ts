@@ -428,7 +428,9 @@ test("second and third prompts are taken by models that have the text encoders",
 test("an interval of guidance, which has no fields, is named", () => {
   const { message } = take({ guidanceStart: 0.2, guidanceStop: 0.8 });
   expect(message).toContain("Not taken: Guidance start 0.2; Guidance stop 0.8.");
-  expect(take({ prompt: "a", guidanceStart: 0, guidanceStop: 1 }).message).not.toContain("Guidance");
+  expect(take({ prompt: "a", guidanceStart: 0, guidanceStop: 1 }).message).not.toContain(
+    "Guidance",
+  );
 });
 
 test("a message is short, whatever the file says", () => {

@@ -5,15 +5,16 @@ const pipelines = new WeakMap<GPUComputePipeline, string>();
 const counts: Record<string, number> = {};
 Object.assign(globalThis, { wsdKernels: counts });
 
-const { createShaderModule, createComputePipelineAsync } = GPUDevice.prototype;
+const { createShaderModule: makeModule, createComputePipelineAsync: makePipeline } =
+  GPUDevice.prototype;
 GPUDevice.prototype.createShaderModule = function (descriptor) {
-  const module = createShaderModule.call(this, descriptor);
+  const module = makeModule.call(this, descriptor);
   const name = /@compute[^{]*?fn (\w+)\(/.exec(descriptor.code)?.[1];
   if (name !== undefined) modules.set(module, name);
   return module;
 };
 GPUDevice.prototype.createComputePipelineAsync = async function (descriptor) {
-  const pipeline = await createComputePipelineAsync.call(this, descriptor);
+  const pipeline = await makePipeline.call(this, descriptor);
   const name = modules.get(descriptor.compute.module);
   if (name !== undefined) pipelines.set(pipeline, name);
   return pipeline;
