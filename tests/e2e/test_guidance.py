@@ -72,6 +72,8 @@ def test_outside_of_an_interval_the_prompt_predicts_alone(page, origin, speck):
     kernels = Counter(name for entry in entries for name in set(entry.kernels))
     own = {entry.role: [name for name in entry.kernels if kernels[name] == 1] for entry in entries}
     single, guided = own["denoiser"], own["guided_denoiser"]
+    assert single
+    assert guided
     whole, alone = draw()[1], draw(guidanceScale=1)[1]
     assert all(whole[name] for name in guided)
     assert not any(whole.get(name) for name in single)
