@@ -8,11 +8,22 @@ const shaders = {
     id.endsWith(".wgsl") ? `export default ${JSON.stringify(code)}` : undefined,
 };
 
+const ALL = "tests/**/*.test.ts";
+/** They measure what their process takes. */
+const ALONE = "tests/mutations.test.ts";
+
 export default defineConfig({
   plugins: [shaders],
   resolve: { alias: { tvmjs: new URL("tests/no_tvmjs.ts", import.meta.url).pathname } },
   test: {
-    include: ["tests/**/*.test.ts"],
+    projects: [
+      // A thread for each file takes less of the processor than a process for each.
+      {
+        extends: true,
+        test: { name: "threads", pool: "threads", include: [ALL], exclude: [ALONE] },
+      },
+      { extends: true, test: { name: "alone", pool: "forks", include: [ALONE] } },
+    ],
     // Tests of many random inputs take seconds where other suites run beside them.
     testTimeout: 30_000,
     coverage: {

@@ -52,6 +52,23 @@ def test_a_precision_that_does_not_exist():
     assert seconds < 60
 
 
+def test_a_layout_that_does_not_exist():
+    said, seconds = refused("artifacts", "--build-arg=LAYOUT=classical")
+    assert "error: build argument LAYOUT: 'classical' is no layout" in said
+    assert "hint: known: hashed, classic" in said
+    assert seconds < 60
+
+
+def test_a_model_that_the_original_had_not():
+    said, seconds = refused(
+        "artifacts", "--build-arg=LAYOUT=classic", "--build-arg=MODELS=tiny-sd15,tiny-sd35"
+    )
+    expected = "error: build argument LAYOUT: the layout classic has no file names for tiny-sd35"
+    assert expected in said
+    assert "take the layout hashed" in said
+    assert seconds < 60
+
+
 def test_a_base_of_another_digest():
     digest = f"sha256:{'0' * 64}"
     said, seconds = refused("base", f"--build-arg=BASE=debian@{digest}")

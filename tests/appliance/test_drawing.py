@@ -73,7 +73,7 @@ def test_a_person_draws_a_picture(page, container):
     expect(page.get_by_role("status")).to_have_text("Ready.")
     assert page.evaluate("crossOriginIsolated")
     models = page.get_by_label("Model", exact=True)
-    expect(models.get_by_role("option")).to_have_text(["tiny-sd15", "tiny-sdxl", "tiny-sd35"])
+    expect(models.get_by_role("option")).to_have_text(["tiny-sd15", "tiny-sd35", "tiny-sdxl"])
     set_steps(page, 2)
     page.get_by_role("button", name="Draw").click()
     expect(page.get_by_role("status")).to_contain_text("Done in")

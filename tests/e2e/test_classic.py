@@ -1,6 +1,8 @@
-"""The names of the original: a page of thirty lines on tvmjs alone draws what WSD's page draws."""
+"""The names of the original: a page of fifty lines on tvmjs alone draws what WSD's page draws."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import load_pipeline
 from wsd.models.registry import FAMILIES
-from wsd.runtime.driver import open_stage_renderer
+from wsd.runtime.driver import open_renderer
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.server import served
 from wsd.util.files import REPOSITORY
@@ -88,7 +90,7 @@ def draw_on_tvmjs(visitor, bundle, family):
 def assert_equal_pictures(visitor, bundle, family, open_host):
     on_tvmjs = draw_on_tvmjs(visitor, bundle, family)
     model = family.name
-    with open_stage_renderer(bundle, Quiet(), open_host=open_host, model=model) as renderer:
+    with open_renderer(bundle, Quiet(), open_host=open_host, model=model) as renderer:
         (drawn,) = renderer.draw(REQUEST).images
     # A flat picture would agree too easily.
     assert drawn.std() > 5
@@ -109,8 +111,13 @@ def test_a_page_on_tvmjs_alone_draws_the_same_picture(visitor, build, open_host)
     ids=["of tests", "that ship"],
 )
 def test_both_models_of_the_original_in_one_bundle(visitor, build, open_host, tmp_path, families):
-    bundles = [build(family, "f32") for family in families]
-    joined = join_bundles(bundles, tmp_path / "joined", classic=True)
+    elsewhere = os.environ.get("WSD_DIST")
+    if elsewhere is not None and families[0].weights is not None:
+        # Made by an image, perhaps with another version of TVM.
+        joined = Path(elsewhere)
+    else:
+        bundles = [build(family, "f32") for family in families]
+        joined = join_bundles(bundles, tmp_path / "joined", classic=True)
     assert list(verify_bundle(joined)) == []
     config = json.loads((joined / "stable-diffusion-config.json").read_text())
     assert list(config["model_lib_map"]) == [TITLES[family.name] for family in families]

@@ -59,7 +59,7 @@ def temporary():
 @pytest.mark.full
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGTERM, signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.full)],
+    [pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive), signal.SIGKILL, signal.SIGINT],
     ids=str,
 )
 def test_nothing_stays(temporary, tmp_path, number):

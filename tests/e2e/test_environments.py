@@ -670,8 +670,8 @@ RESULT = "return { before, listed, others, kept, bytes, purged, cleared };"
 @pytest.mark.full
 @pytest.mark.parametrize(
     "clear",
-    [pytest.param("const cleared = [];", id="purge"),
-     pytest.param(CLEAR, id="purge and purgeAll", marks=pytest.mark.full)],
+    [pytest.param("const cleared = [];", id="purge", marks=pytest.mark.exhaustive),
+     pytest.param(CLEAR, id="purge and purgeAll")],
 )  # fmt: skip
 def test_what_is_kept_is_listed_and_removed(visitor, site, clear):
     with serving(site[0]) as own:

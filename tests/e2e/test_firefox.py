@@ -83,6 +83,7 @@ def test_the_package_says_why_it_cannot_draw(used):
     assert complaints == []
 
 
+@pytest.mark.exhaustive
 def test_settings_are_written_into_a_png_of_firefox_and_read(used):
     settings = used[0]["settings"]
     expected = {

@@ -135,6 +135,7 @@ def test_files_are_decoded_as_pillow_does(tab):
         assert (read[..., 3] == 255).all()
 
 
+@pytest.mark.full
 def test_colour_profiles_are_followed_as_the_commands_follow_them(tab, tmp_path):
     image = Image.fromarray(smooth((53, 31)))
     grey = image.convert("L")

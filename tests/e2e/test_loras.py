@@ -43,8 +43,10 @@ with_each_model = pytest.mark.parametrize(
 with_one_model = pytest.mark.parametrize("patched", [USUAL], indirect=True)
 # Seeds of each format, and the scales that they have.
 SCALES = {0: 0.7, 1: 1.0, 2: -0.4}
-# One of each kind of change, for pictures of packed weights.
+# One of each kind of change, for each run of the tests and for pictures of packed weights.
 OF_EACH_KIND = ("lora", "loha", "lokr", "peft-dora")
+# One of each naming besides, for the full tests.
+OF_EACH_NAMING = ("lora-original", "lora-comfyui", "peft-rslora", "diffusers", "diffusers-old")
 # What is drawn with each, and compared with diffusers.
 DRAWING = GenerationRequest("a large red circle", steps=8, seed=3)
 # Of a buffer through which weights go: SLOT_BYTES of web/src/gpu/staging.ts.
@@ -156,6 +158,13 @@ class Patched:
         )
 
 
+def choose_mark(form):
+    """Return the mark of a format, whose names and arithmetic have tests without a GPU."""
+    if form in OF_EACH_KIND:
+        return ()
+    return pytest.mark.full if form in OF_EACH_NAMING else pytest.mark.exhaustive
+
+
 def encoded(data):
     return base64.b64encode(data).decode()
 
@@ -175,7 +184,10 @@ def patched(request, context, tmp_path_factory):
     "seed", [pytest.param(seed, marks=pytest.mark.exhaustive if seed else ()) for seed in SCALES]
 )
 @with_each_model
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "form",
+    [pytest.param(form, marks=choose_mark(form)) for form in FORMATS],
+)
 def test_the_weights_of_each_format_are_those_of_pythons_merge(patched, form, seed):
     scale = SCALES[seed]
     loaded = patched.load(form, seed, scale=scale)
@@ -271,6 +283,7 @@ def test_the_sizes_of_buffers_change_nothing(patched):
     assert all(changed != found[0][-1] for changed in found[0][:-1])
 
 
+@pytest.mark.full
 @with_one_model
 def test_a_lora_leaves_no_trace(patched):
     first = patched.call("draw")
@@ -307,6 +320,7 @@ def test_calls_wait_for_each_other(patched):
     patched.call("unloadLora")
 
 
+@pytest.mark.full
 @with_one_model
 def test_what_does_not_fit_leaves_the_model_as_it_was(patched):
     first = patched.call("draw")

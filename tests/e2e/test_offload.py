@@ -35,7 +35,7 @@ def test_the_same_pictures(speck_renderer, offloading):
     np.testing.assert_array_equal(found.images, expected.images)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_picture_is_encoded_before_all_else(speck_renderer, offloading, sizes):
     expected, found = (
         renderer.draw(DRAWING, picture=PICTURE) for renderer in (speck_renderer, offloading)

@@ -141,6 +141,7 @@ def compare(checkpoint, pipeline, renderer, case):
     return drawn
 
 
+@pytest.mark.full
 @of_both
 @pytest.mark.parametrize("scheduler", ["euler_a", seldom("dpmpp_2m_sde")])
 def test_given_latents(model, scheduler):
@@ -210,6 +211,7 @@ def test_embeddings(model, prompt, negative):
     compare(checkpoint, pipeline, renderer, case)
 
 
+@pytest.mark.exhaustive
 @of_both
 @pytest.mark.parametrize("negative", [NEGATIVES, seldom(None)], ids=["given", "none"])
 def test_a_negative_prompt_beside_embeddings(model, negative):

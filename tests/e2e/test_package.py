@@ -163,6 +163,7 @@ def test_its_types_stand_alone_for_each_typescript(installed, version, module):
     assert check_types(installed, USE, MAYBE, lib=("es2022", "webworker"), **compiler) == ""
 
 
+@pytest.mark.full
 def test_its_types_are_the_public_ones(package):
     """One file for each entry point: nothing of the kernels, the profiler or the worker's calls."""
     declared = {file.name for file in package.rglob("*.d.ts")}
@@ -179,6 +180,7 @@ def test_its_types_are_the_public_ones(package):
         assert internal not in text, internal
 
 
+@pytest.mark.full
 def test_publint_finds_nothing(packed):
     run_tool(packed.parent / "package", "publint", "run", "--strict")
 
@@ -295,6 +297,7 @@ def strict_origin(site):
         yield url
 
 
+@pytest.mark.full
 def test_ten_lines_draw(site, strict_origin, page):
     lines = (site / "example.js").read_text().splitlines()
     assert len([line for line in lines if line]) <= 12

@@ -15,6 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import expect
 
+from marks import some_of
 from pages import (
     before_worker,
     change_manifest,
@@ -280,6 +281,7 @@ def test_no_webgpu_in_the_browser(page, origin):
     expect(page.get_by_role("alert")).to_contain_text("no WebGPU")
 
 
+@pytest.mark.exhaustive
 def test_no_adapter(page, origin):
     before_worker(page, "no_adapter")
     page.goto(origin)
@@ -288,6 +290,7 @@ def test_no_adapter(page, origin):
     expect(page.get_by_role("button", name="Draw")).to_be_disabled()
 
 
+@pytest.mark.exhaustive
 def test_a_worker_that_cannot_be_fetched(page, origin):
     page.route("**/worker.*.js", lambda route: route.abort())
     page.goto(origin)
@@ -295,6 +298,7 @@ def test_a_worker_that_cannot_be_fetched(page, origin):
     expect(page.get_by_role("button", name="Draw")).to_be_disabled()
 
 
+@pytest.mark.exhaustive
 def test_a_worker_that_stops(page, origin):
     before_worker(page, "broken_worker")
     page.goto(origin)
@@ -302,7 +306,7 @@ def test_a_worker_that_stops(page, origin):
     expect(page.get_by_role("alert")).to_contain_text("current version of the browser")
 
 
-@pytest.mark.parametrize("part", ["vae-0", "library", "tokenizer"])
+@pytest.mark.parametrize("part", some_of(["vae-0", "library", "tokenizer"], 3))
 def test_a_flipped_byte_is_named_and_never_used(page, origin, part):
     page.route(f"**/{part}.*", flip)
     page.goto(origin)
@@ -310,6 +314,7 @@ def test_a_flipped_byte_is_named_and_never_used(page, origin, part):
     expect(page.get_by_role("alert")).to_contain_text("sha256 mismatch")
 
 
+@pytest.mark.full
 def test_a_missing_file(page, origin):
     page.route("**/unet-0.*", lambda route: route.fulfill(status=404, body="gone"))
     page.goto(origin)
@@ -343,7 +348,7 @@ def test_render_command(speck, speck_renderer, tmp_path):
     assert report["images_sha256"] == list(again.report().images_sha256)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_render_without_an_adapter(speck, tmp_path):
     out = tmp_path / "picture.png"
     done = run_render(speck[0], out, WSD_WEBGPU_ADAPTER="none")
@@ -353,6 +358,7 @@ def test_render_without_an_adapter(speck, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.full
 def test_previews_are_the_fitted_map_of_the_predicted_picture(speck_renderer, speck):
     manifest = json.loads((speck[0] / "models/speck/manifest.json").read_text())
     drawn = speck_renderer.draw(GenerationRequest("a star", steps=4, seed=3), preview_every=2)

@@ -54,23 +54,18 @@ def model(request, open_model, tmp_path_factory):
         yield found
 
 
-# What samples as another scheduler does, on other noise levels or with other weights.
-SELDOM = {
-    *(name for name in DISCRETE if name.endswith(("_karras", "_trailing"))),
-    *("deis", "lms", "ddpm", "tcd", "pndm", "dpmpp_sde", "unipc", "lcm"),
-}
-
-# Of the others every second one, for the full tests, which have one GPU trajectory of each
-# algorithm too (test_scheduler_kernel.py); every run compares each on the CPU (test_schedulers.py).
-HALF = {*[name for name, known in DISCRETE.items() if known.offered and name not in SELDOM][1::2]}
+# Schedulers of each kind, for the full tests, which have one GPU trajectory of each algorithm too
+# (test_scheduler_kernel.py). The others are exhaustive. Every run compares each on the CPU
+# (test_schedulers.py), and draws by the model's own scheduler, and by one with noise of its own.
+OF_EACH_KIND = {"dpmpp_2m", "euler_a", "heun"}
 
 
 def mark(name, *values):
-    used = {value.scheduler for value in values}
-    if name in EXHAUSTIVE or used & SELDOM:
+    used = {value.scheduler for value in values if not value.eta} - {None}
+    if name in EXHAUSTIVE or used - OF_EACH_KIND:
         marks = pytest.mark.exhaustive
     else:
-        marks = pytest.mark.full if name in FULL or used & HALF else ()
+        marks = pytest.mark.full if name in FULL or used else ()
     return pytest.param(name, *values, marks=marks, id="-".join([name, *map(name_of, values)]))
 
 
@@ -80,8 +75,8 @@ def name_of(wanted):
 
 
 def seldom(*values):
-    """Return values that few lines of code tell from their neighbour: for the full tests."""
-    return [pytest.param(value, marks=pytest.mark.full) for value in values]
+    """Return values that few lines of code tell from their neighbour."""
+    return [pytest.param(value, marks=pytest.mark.exhaustive) for value in values]
 
 
 each_model = pytest.mark.parametrize("model", [mark(name) for name in MODELS], indirect=True)
@@ -195,9 +190,9 @@ SAMPLING = [
         for name, known in DISCRETE.items()
         if known.offered
     ),
-    GenerationRequest(PROMPTS[0], guidance_scale=7.5, seed=6, steps=10),
     GenerationRequest(PROMPTS[1], seed=8, steps=3, scheduler="ddim", eta=0.8),
     GenerationRequest(PROMPTS[0], seed=2**64 - 1, steps=2, scheduler="euler_a", images=3),
+    GenerationRequest(PROMPTS[0], guidance_scale=7.5, seed=6, steps=10),
 ]
 # With SDXL no negative prompt is zeros, and an empty one is not.
 NEGATIVES = {
@@ -213,13 +208,14 @@ PICTURES = {
         for name in ("heun", "dpmpp_sde_karras", "lms")
     ],
     "tiny-sdxl-f32": [],
-    "speck-f32": [*SAMPLING[:1], *SAMPLING[3:]],
+    "speck-f32": [*SAMPLING[:1], *SAMPLING[3:-1]],
     "speck-xl-w8a16": [NEGATIVES[""]],
 }
-# Other whole pictures, for the full tests.
-MORE_PICTURES = {
-    "speck-f32": SAMPLING[1:3],
-    "speck-xl-w8a16": [NEGATIVES[None], NEGATIVES["blue, green"], UNGUIDED],
+# Other whole pictures, for the full tests, and then for the exhaustive ones.
+MORE_PICTURES = {"speck-f32": SAMPLING[1:3], "speck-xl-w8a16": [NEGATIVES[None]]}
+SELDOM_DRAWN = {
+    "speck-f32": SAMPLING[-1:],
+    "speck-xl-w8a16": [NEGATIVES["blue, green"], UNGUIDED],
 }
 PLAIN = [GenerationRequest(PROMPTS[1], seed=3, steps=3)]
 
@@ -229,8 +225,12 @@ PLAIN = [GenerationRequest(PROMPTS[1], seed=3, steps=3)]
     [
         *(mark(name, wanted) for name in MODELS for wanted in PICTURES.get(name, PLAIN)),
         *(
-            pytest.param(name, wanted, marks=pytest.mark.full, id=f"{name}-{name_of(wanted)}")
-            for name, requests in MORE_PICTURES.items()
+            pytest.param(name, wanted, marks=marks, id=f"{name}-{name_of(wanted)}")
+            for table, marks in (
+                (MORE_PICTURES, pytest.mark.full),
+                (SELDOM_DRAWN, pytest.mark.exhaustive),
+            )
+            for name, requests in table.items()
             for wanted in requests
         ),
     ],
@@ -253,6 +253,7 @@ def test_an_empty_negative_prompt_is_not_the_same_as_none(model):
     assert relative_error(without, empty) > 2e-3
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("model", [mark("speck-f32")], indirect=True)
 def test_the_prompt_and_the_seed_matter(model):
     first, other_prompt, other_seed, again = (

@@ -4,12 +4,14 @@ The model has diffusers' own classes and few kernels (tests/grain.py). It is com
 without it: ``textEncoder3: false``, as diffusers' ``text_encoder_3=None``.
 """
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from commands import wsd
 from grain import GRAIN
 from paged import storages
 from wsd.bundle.builder import build_bundle
@@ -267,6 +269,18 @@ def test_t5_changes_the_picture(bundle, open_host):
         with open_stage_renderer(bundle, Quiet(), options, open_host) as opened:
             latents.append(opened.draw(wanted).latents)
     assert relative_error(*latents) > 10 * LATENTS_TOLERANCE
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("with_t5", [False], ids=["without T5"], indirect=True)
+@pytest.mark.usefixtures("with_t5")
+def test_the_command_leaves_t5_out(bundle, renderer, tmp_path):
+    report = tmp_path / "report.json"
+    code, _ = wsd("render", bundle, "--no-text-encoder-3", "--prompt", PROMPTS[0], "--seed", 3,
+                  "--steps", 2, "--out", tmp_path / "out.png", "--json", report)  # fmt: skip
+    assert code == 0
+    drawn = renderer.draw(GenerationRequest(PROMPTS[0], seed=3, steps=2))
+    assert json.loads(report.read_text())["latents_sha256"] == drawn.report().latents_sha256
 
 
 @pytest.mark.exhaustive

@@ -87,7 +87,7 @@ def test_a_damaged_file(page, origin):
     assert "sha256 mismatch" in page.get_by_label("Report").input_value()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_model_without_expected_values(page, speck, tmp_path):
     _, checkpoint = speck
     library = compile_library(checkpoint.family, checkpoint.family.sizes, "f32", Quiet())

@@ -131,6 +131,7 @@ def test_two_at_once_with_weights(model):
     assert relative_error(ours, theirs.detach().numpy()) < 1e-4
 
 
+@pytest.mark.exhaustive
 @of_both
 def test_what_does_not_fit_is_refused(model):
     checkpoint, _, renderer = model

@@ -40,14 +40,14 @@ def decode_in_tiles(family, pipeline, latents):
     return decode_tiles(decode, latents.reshape(4, 16, 16), family.tile, factor)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_tiles_are_decoded_and_blended(tiling, drawn, speck):
     assert len(tile_starts(16, SPECK.tile)) == 2
     expected = decode_in_tiles(SPECK, load_pipeline(speck[1]), drawn.latents)
     assert relative_error(tiling.decode_latents(drawn.latents), expected.image) < 1e-4
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_tiles_of_a_picture_are_encoded_and_blended(tiling, speck):
     vae = load_pipeline(speck[1]).vae
 

@@ -186,7 +186,7 @@ def box(page, selector):
     return page.locator(selector).bounding_box()
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_picture_is_in_sight(phone):
     """Without scrolling: with the prompt and the button beside it, or above it on a phone."""
     phone.reload()
@@ -340,7 +340,13 @@ def test_a_list_of_models_that_cannot_be_fetched_is_fetched_again(visitor, origi
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.exhaustive if number else ())
+        for number, name in enumerate(ERRORS)
+    ],
+)
 def test_what_stands_in_the_way_is_in_sight_with_what_to_do(visitor, origin, name):
     program, sentences = ERRORS[name]
     page = visitor.new_page()

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from commands import wsd
+from speck import SPECK
 from wsd.bundle import shards as params
 from wsd.bundle.builder import build_bundle
 from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.errors import FileError
 from wsd.util.progress import Quiet
 
@@ -61,14 +63,13 @@ def test_a_full_disk(build, tmp_path, monkeypatch):
     assert kept <= names
 
 
-@pytest.mark.usefixtures("library")  # is in the cache then
-def test_a_damaged_checkpoint_leaves_nothing(checkpoint, tmp_path, capsys):
+def test_a_damaged_checkpoint_leaves_nothing(tmp_path, capsys):
     copy = tmp_path / "copy"
-    shutil.copytree(checkpoint, copy)
+    shutil.copytree(random_checkpoint(SPECK, 0), copy)
     path = copy / "vae" / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     out = tmp_path / "dist" / "out"
-    given = ("--model", "tiny-sd15", "--weights", copy, "--out", out)
+    given = ("--model", SPECK.name, "--weights", copy, "--out", out)
     assert wsd("build", *given) == (2, [])
     error, hint = capsys.readouterr().err.strip().splitlines()[-2:]
     assert error.startswith("error: ")

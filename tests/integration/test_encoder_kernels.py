@@ -21,12 +21,13 @@ def tir_functions(module):
             yield str(variable.name_hint), function
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "size", "dtype"),
     [
-        ("tiny-sd15", (128, 128), "f32"),
-        pytest.param("sd15", (512, 768), "f16", marks=pytest.mark.full),
-        pytest.param("sdxl", (1024, 1024), "w8a16", marks=pytest.mark.full),
+        pytest.param("tiny-sd15", (128, 128), "f32", marks=pytest.mark.exhaustive),
+        ("sd15", (512, 768), "f16"),
+        pytest.param("sdxl", (1024, 1024), "w8a16", marks=pytest.mark.exhaustive),
     ],
 )
 def test_the_encoder_is_matched_and_scheduled(name, size, dtype):

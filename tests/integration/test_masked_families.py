@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from marks import some_of
 from masked import MASKED, MASKED_XL, TINY_MASKED
 from original_layout import to_original
 from speck import SPECK, SPECK_XL
@@ -47,6 +48,7 @@ def test_the_denoiser_takes_a_mask_after_its_other_inputs(kind):
     assert made == {role: [*names, *MASK_INPUTS] for role, names in plain.items()}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("role", "kind"),
     [
@@ -114,7 +116,7 @@ def make_picture(strength=1.0):
 REQUEST = GenerationRequest("a large red circle", seed=2, steps=4, guidance_scale=3.0)
 
 
-@pytest.mark.parametrize("strength", [0.5, 1.0])
+@pytest.mark.parametrize("strength", some_of([0.5, 1.0], 2))
 def test_it_is_drawn_as_diffusers_draws(folder, strength):
     kind, path = folder
     checkpoint = open_checkpoint(path, FAMILIES[kind])

@@ -14,7 +14,7 @@ from wsd.util.hashing import sha256_bytes
 from wsd.util.progress import Quiet
 
 # Families and dtypes whose memory is compared where their matches are.
-_BOUNDED = [("sdxl", "w8a16")]
+_BOUNDED = [("sdxl", "w8a16"), ("sd35-medium", "w8a16")]
 
 
 def names(table, kind):
@@ -27,10 +27,14 @@ def names(table, kind):
 
 
 @pytest.fixture(scope="module")
-def broad():
-    return lower_family(BROAD, BROAD.sizes, "f16")
+def broad(request):
+    """Return a module with layers of every kind, whose weights are stored in a precision."""
+    return lower_family(BROAD, BROAD.sizes, request.param)
 
 
+@pytest.mark.parametrize(
+    "broad", ["f16", pytest.param("w8a16", marks=pytest.mark.full)], indirect=True
+)
 def test_every_kind_of_variant_has_a_function_in_a_broad_model(broad):
     table = make_table(broad)
     assert names(table, "gemm") == {
@@ -44,6 +48,7 @@ def test_every_kind_of_variant_has_a_function_in_a_broad_model(broad):
     assert all(entry["calls"] for entry in table["matched"])
 
 
+@pytest.mark.parametrize("broad", ["f16"], indirect=True)
 def test_the_written_wgsl_of_a_broad_model(broad):
     """Of f16 weights too, which the shipped models in float32 do not have."""
     digests = {
@@ -72,16 +77,21 @@ def test_memory_is_planned_as_a_build_plans_it():
         assert parameters == compiled.parameters[component]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("name", "size", "dtypes", "bounded"),
     [
         ("sd15", (512, 512), ("f16", "w8a16"), ()),
-        pytest.param("sdxl", (1024, 1024), ("w8a16",), ("w8a16",), marks=pytest.mark.exhaustive),
+        ("sdxl", (1024, 1024), ("w8a16",), ("w8a16",)),
+        ("sd35-medium", (1024, 1024), ("w8a16",), ("w8a16",)),
     ],
 )
 def test_the_matches_and_the_memory_of_a_full_size_model(name, size, dtypes, bounded):
-    """Lowering alone, without weights: minutes, where compiling takes half an hour."""
+    """Lowering alone, without weights: minutes, where compiling takes half an hour.
+
+    Every run selects variants for all problems of these tables (tests/unit/kernels/test_select.py),
+    and matches every kind of layer of a small model.
+    """
     family = find_family(name)
     lowered = {dtype: lower(family, (size,), dtype) for dtype in dtypes}
     tables = {dtype: make_table(one.module) for dtype, one in lowered.items()}

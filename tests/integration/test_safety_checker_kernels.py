@@ -27,6 +27,7 @@ def alone(component):
     return replace(_FAMILY, components=(component,))
 
 
+@pytest.mark.full
 def test_the_imported_function_computes_the_scores_of_diffusers():
     from diffusers.pipelines.stable_diffusion.safety_checker import cosine_distance
 
@@ -54,7 +55,7 @@ def test_the_imported_function_computes_the_scores_of_diffusers():
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("dtype", ["f16", "f32"])
+@pytest.mark.parametrize("dtype", ["f16", pytest.param("f32", marks=pytest.mark.exhaustive)])
 def test_the_published_checker_runs_in_written_kernels(dtype):
     module = lower_family(alone(safety_checker()), [], dtype)
     table = make_table(module)

@@ -18,12 +18,26 @@ from wsd.frontend.normalize import normalize
 from wsd.models.instantiate import build_module, build_skeleton
 from wsd.models.registry import FAMILIES
 
-# Models of few layers; the stages of tiny-sd15 are compared in the browser (tests/e2e).
+# Of the models of few layers, what every run of the tests compares, and what the full tests do:
+# the others are compared in the browser (tests/e2e/test_parity.py), or differ little.
+USUAL = {("speck-xl", "text_encoder_2"), ("speck-xl", "unet"), ("grain", "text_encoder_3")}
+FULL = {("grain", "transformer"), ("grain", "vae")}
+
+
+def choose_mark(family, component):
+    """Return the mark of a component of a family."""
+    key = (family.name, component.id)
+    if key in USUAL:
+        return ()
+    return pytest.mark.full if key in FULL else pytest.mark.exhaustive
+
+
 COMPONENTS = [
-    pytest.param(family, component.id, size, marks=marks)
-    for families, size, marks in (
-        ((SPECK, SPECK_XL), (16, 16), ()),
-        ((FAMILIES["tiny-sd15"], FAMILIES["tiny-sdxl"]), (64, 64), pytest.mark.exhaustive),
+    pytest.param(family, component.id, size, marks=choose_mark(family, component))
+    for families, size in (
+        ((SPECK, SPECK_XL), (16, 16)),
+        ((FAMILIES["tiny-sd15"], FAMILIES["tiny-sdxl"]), (64, 64)),
+        ((GRAIN,), (24, 16)),
     )
     for family in families
     for component in family.components
@@ -40,22 +54,25 @@ def change(family, role, **config):
 
 
 # What checkpoints change of their family: encoders of fewer layers, latents that are normalised, a
-# UNet that takes the guidance scale as an input (which `nox -s full` traces).
+# UNet that takes the guidance scale as an input.
 MEANS = {"latents_mean": [0.3, -1.2, 0.1, 2.0], "latents_std": [0.5, 1.5, 3.0, 0.8]}
 COMPONENTS += [
     pytest.param(family, component, (16, 16), marks=marks)
     for family, component, marks in (
-        (change(SPECK_XL, "text_encoder", num_hidden_layers=1), "text_encoder_2", ()),
-        (change(SPECK_XL, "vae_decoder", **MEANS), "vae", ()),
+        (
+            change(SPECK_XL, "text_encoder", num_hidden_layers=1),
+            "text_encoder_2",
+            pytest.mark.exhaustive,
+        ),
+        (change(SPECK_XL, "vae_decoder", **MEANS), "vae", pytest.mark.full),
         (change(SPECK, "denoiser", time_cond_proj_dim=32), "unet", pytest.mark.full),
     )
 ]
 # Latents that do not halve evenly; they are drawn in the browser too (tests/e2e/test_sizes.py).
 COMPONENTS += [
-    pytest.param(LEVELS, component, (40, 56), marks=pytest.mark.full)
-    for component in ("unet", "vae")
+    pytest.param(LEVELS, "unet", (40, 56), marks=pytest.mark.full),
+    pytest.param(LEVELS, "vae", (40, 56), marks=pytest.mark.exhaustive),
 ]
-COMPONENTS += [pytest.param(GRAIN, component.id, (24, 16)) for component in GRAIN.components]
 
 
 def make_inputs(specs):
@@ -187,7 +204,11 @@ LEVELS_OF_LATENTS = {
 
 
 @pytest.mark.parametrize(
-    ("size", "expected_cuts"), LEVELS_OF_LATENTS.values(), ids=LEVELS_OF_LATENTS
+    ("size", "expected_cuts"),
+    [
+        pytest.param(*case, id=name, marks=pytest.mark.exhaustive if number else ())
+        for number, (name, case) in enumerate(LEVELS_OF_LATENTS.items())
+    ],
 )
 def test_a_unet_of_uneven_latents_keeps_its_numbers(size, expected_cuts):
     torch.manual_seed(0)

@@ -24,7 +24,12 @@ def transposes(module):
 
 
 @pytest.mark.parametrize(
-    "role", [pytest.param("denoiser", marks=pytest.mark.full), "vae_decoder", "vae_encoder"]
+    "role",
+    [
+        pytest.param("denoiser", marks=pytest.mark.full),
+        pytest.param("vae_decoder", marks=pytest.mark.exhaustive),
+        "vae_encoder",
+    ],
 )
 def test_only_inputs_and_outputs_are_transposed(role):
     family = find_family("tiny-sdxl")

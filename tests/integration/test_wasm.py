@@ -3,7 +3,12 @@
 import re
 import sysconfig
 
+import pytest
+
+from speck import SPECK
+from wsd.compiler.driver import compile_library
 from wsd.util.files import REPOSITORY, cache_folder
+from wsd.util.progress import Quiet
 
 # What tvmjs provides besides the WASI functions.
 TVMJS = {
@@ -15,17 +20,25 @@ TVMJS = {
 }
 
 
-def test_imports_are_provided_by_the_glue(javascript, library):
-    found = javascript({"call": "wasm", "file": str(library.wasm)})
+@pytest.fixture(params=["speck", pytest.param("tiny-sd15", marks=pytest.mark.full)])
+def compiled(request):
+    """Return the library of a model; that of speck is compiled for other tests too."""
+    if request.param == "tiny-sd15":
+        return request.getfixturevalue("library")
+    return compile_library(SPECK, SPECK.sizes, "f32", Quiet())
+
+
+def test_imports_are_provided_by_the_glue(javascript, compiled):
+    found = javascript({"call": "wasm", "file": str(compiled.wasm)})
     assert set(found["imports"]) - TVMJS - set(found["wasi"]) == set()
     assert {"memory", "_initialize", "TVMFFIFunctionCall", "TVMWasmAllocSpace"} <= set(
         found["exports"]
     )
 
 
-def test_it_names_no_folder_of_this_machine(library):
+def test_it_names_no_folder_of_this_machine(compiled):
     """Or two builds from nothing would differ."""
-    module = library.wasm.read_bytes()
+    module = compiled.wasm.read_bytes()
     named = set(re.findall(rb"[\x20-\x7e]+\.(?:h|cc|cpp)\x00", module))
     assert any(name.startswith(b"tvm/src/runtime/") for name in named)
     assert [name for name in named if name.startswith(b"/")] == []

@@ -32,14 +32,15 @@ FEWER_QUERIES = [
 ]
 # The last block of each head_dim fits any adapter. The others compute the same with other numbers,
 # and software adapters take seconds to compile each: `nox -s exhaustive` and `nox -s kernels`.
-# `nox -s tests` runs the narrowest and the widest head, a causal one, and more keys than queries.
+# `nox -s full` runs those of the largest and the smallest of published models' heads.
+# `nox -s tests` runs the narrowest head, and a causal one.
 LAST_BLOCKS = [(problem, flash_blocks(problem.head_dim)[-1]) for problem in PROBLEMS]
 FLASH = [
     *LAST_BLOCKS,
     FEWER_QUERIES[0],
     (AttentionProblem(1, 40, 40, 2, 16, 0.25), flash_blocks(16)[0]),
 ]
-USUAL = [LAST_BLOCKS[1], LAST_BLOCKS[4], FLASH[-1]]
+USUAL = [LAST_BLOCKS[1], FLASH[-1]]
 SELDOM = [
     *(
         (problem, block)
@@ -49,6 +50,13 @@ SELDOM = [
     ),
     *FEWER_QUERIES[1:],
 ]
+
+
+def choose_mark(case):
+    """Return the mark of a problem and a block."""
+    if case in USUAL:
+        return ()
+    return pytest.mark.full if case in (LAST_BLOCKS[0], LAST_BLOCKS[4]) else pytest.mark.exhaustive
 
 
 def make_operands(problem):
@@ -79,8 +87,7 @@ def name_case(value):
 @pytest.mark.parametrize(
     ("problem", "block"),
     [
-        *(pytest.param(*case, marks=() if case in USUAL else pytest.mark.full) for case in FLASH),
-        *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in SELDOM),
+        *(pytest.param(*case, marks=choose_mark(case)) for case in [*FLASH, *SELDOM]),
     ],
     ids=name_case,
 )

@@ -17,8 +17,15 @@ CASES = [
 CASE_NAMES = ["rows", "two launches", "one launch"]
 
 
-@pytest.mark.parametrize("subgroups", [False, True], ids=["tree", "subgroups"])
-@pytest.mark.parametrize("centered", [False, True], ids=["values", "squared deviations"])
+@pytest.mark.parametrize(
+    ("centered", "subgroups"),
+    [
+        pytest.param(False, False, id="values-tree"),
+        pytest.param(True, True, id="squared deviations-subgroups"),
+        pytest.param(False, True, id="values-subgroups", marks=pytest.mark.exhaustive),
+        pytest.param(True, False, id="squared deviations-tree", marks=pytest.mark.exhaustive),
+    ],
+)
 @pytest.mark.parametrize(("kernel", "problem"), CASES, ids=CASE_NAMES)
 def test_norm_sums(kernel_host, kernel, problem, centered, subgroups):
     shape = (problem.batch, problem.pixels, problem.groups, problem.channels_per_group)

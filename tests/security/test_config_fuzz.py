@@ -110,7 +110,7 @@ def fuzz(examples):
 def test_no_configuration_computes_something_else_in_silence(label, name):
     accepted = []
 
-    @fuzz(25)
+    @fuzz(10)
     @given(data=st.data())
     def run(data):
         accepted.append(check(label, name, data))
@@ -187,7 +187,7 @@ def negative_features(label, options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("label", FAMILIES)
-@fuzz(150)
+@fuzz(40)
 @given(changes=st.dictionaries(st.sampled_from(INDEX_KEYS), INDEX_VALUES, max_size=3))
 def test_a_pipelines_words_are_understood_or_refused(label, changes):
     """Where the index is accepted, WSD conditions as diffusers' pipeline with its options does."""

@@ -27,7 +27,8 @@ from wsd.errors import BundleError, CheckpointError, UsageError
 from wsd.util.hashing import canonical_json
 from wsd.util.json_reader import read_json as read_any
 
-EXAMPLES = int(os.environ.get("WSD_FUZZ", "60"))
+# Few in the usual tests: `nox -s security` says how many more.
+EXAMPLES = int(os.environ.get("WSD_FUZZ", "20"))
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 fuzz = settings(
     max_examples=EXAMPLES,

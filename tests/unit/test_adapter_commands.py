@@ -11,6 +11,7 @@ from adapters_data import make_adapter, write_adapter
 from builds import make_library
 from commands import wsd
 from fake_hub import COMMIT, REPOSITORY, FakeHub, read_folder, serve
+from marks import some_of
 from speck import SPECK, SPECK_XL
 from traced import cached_trace
 from wsd.bundle.adapter_bundle import verify_adapter_bundle, write_adapter_bundle
@@ -124,6 +125,7 @@ def test_the_papers_name_the_adapters(built, adapters):
     assert "  adapter: style.safetensors, scale 0.7\n" in notices
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_build_names_what_the_model_does_not_run(tmp_path, caplog):
     """The last layer of SDXL's first text encoder, which trainers change too."""
@@ -180,8 +182,9 @@ def test_fixtures_are_of_their_adapters(adapters, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "form"), [(SPECK, "lora"), (SPECK_XL, "locon"),
-                                              (SPECK_XL, "peft")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("family", "form"), some_of([(SPECK, "lora"), (SPECK_XL, "locon"), (SPECK_XL, "peft")], 3)
+)
 def test_the_reference_draws_what_diffusers_draws_with_the_adapter(family, form, tmp_path):
     path = write_adapter(tmp_path / "a.safetensors", family, form)
     weights = random_checkpoint(family, 0)

@@ -40,12 +40,7 @@ from wsd.util.hashing import sha256_file
 
 MODELS = {"levels": LEVELS, "speck-xl": SPECK_XL}
 # What is compared with the libraries' own results: all of it where there is time.
-CASES = [
-    pytest.param("levels", 0.75),
-    pytest.param("speck-xl", 1.0, marks=pytest.mark.full),
-    pytest.param("levels", 1.0, marks=pytest.mark.exhaustive),
-    pytest.param("speck-xl", 0.75, marks=pytest.mark.exhaustive),
-]
+CASES = [("levels", 0.75), ("speck-xl", 1.0), ("levels", 1.0), ("speck-xl", 0.75)]
 # Formats that LyCORIS reads.
 BY_LYCORIS = [
     "lora", "locon", "locon-tucker", "loha", "loha-tucker", "lokr", "lokr-factored",
@@ -53,9 +48,20 @@ BY_LYCORIS = [
 ]  # fmt: skip
 
 
+def cases(forms):
+    """Return (format, model, scale): every third format in each run, the next with SDXL in full."""
+    marks = {(0, 0): (), (1, 1): pytest.mark.full, (2, 0): pytest.mark.full}
+    return [
+        pytest.param(
+            form, model, scale, marks=marks.get((number % 3, place), pytest.mark.exhaustive)
+        )
+        for place, (model, scale) in enumerate(CASES)
+        for number, form in enumerate(forms)
+    ]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "scale"), CASES)
-@pytest.mark.parametrize("form", READ_BY_DIFFUSERS)
+@pytest.mark.parametrize(("form", "model", "scale"), cases(READ_BY_DIFFUSERS))
 def test_weights_are_those_that_diffusers_fuses(model, form, scale, tmp_path):
     family = MODELS[model]
     path = write_adapter(tmp_path / "a.safetensors", family, form)
@@ -71,8 +77,7 @@ def test_weights_are_those_that_diffusers_fuses(model, form, scale, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "scale"), CASES)
-@pytest.mark.parametrize("form", BY_LYCORIS)
+@pytest.mark.parametrize(("form", "model", "scale"), cases(BY_LYCORIS))
 def test_weights_are_those_that_lycoris_computes(model, form, scale, tmp_path):
     family = MODELS[model]
     path = write_adapter(tmp_path / "a.safetensors", family, form)
@@ -142,6 +147,7 @@ def _without_level(value):
     return value.removeprefix("text_model.") if isinstance(value, str) else value
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_no_two_layers_have_one_spelling():
     for family in FAMILIES.values():
@@ -463,6 +469,7 @@ def test_another_family_is_named(model, width, own, tmp_path):
     assert model in caught.value.message
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_random_names_are_refused_and_nothing_else_happens(tmp_path):
     source = random.Random(0)

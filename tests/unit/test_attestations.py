@@ -42,6 +42,7 @@ def shipped(bundle):
     return [name for name in list_files(bundle) if name not in NAMES]
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_the_sbom_is_valid(bundle):
     text = (bundle / "sbom.cdx.json").read_text()
@@ -242,6 +243,7 @@ def test_the_same_again(copy):
     assert {name: (copy / name).read_bytes() for name in NAMES} == before
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_nothing_is_written_that_is_too_large_to_be_read(copy):
     tool = next(m for m in read_materials(copy) if not m.shipped and m.purl.startswith("pkg:pypi/"))

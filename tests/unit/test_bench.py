@@ -83,6 +83,7 @@ def test_a_device_without_timestamps_has_no_shares():
     assert not any("by kernel variant" in line for line in describe(found))
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_the_plot():
     pytest.importorskip("matplotlib", reason="not run: the extra `compare` is not installed")

@@ -73,7 +73,13 @@ def test_forms_of_a_file(compiled, plain, checkpoint, family, tmp_path):
     assert shards == plain
 
 
-@pytest.mark.parametrize("what", ["folder", "vae/diffusion_pytorch_model.safetensors"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "folder",
+        pytest.param("vae/diffusion_pytorch_model.safetensors", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_another_vae(compiled, plain, copy, tmp_path, what):
     rewrite(copy, "vae", lambda tensors: {name: value * 0.5 for name, value in tensors.items()})
     vae = copy if what == "folder" else copy / what

@@ -11,6 +11,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from marks import some_of
 from original_layout import to_original
 from rewritten import (
     add,
@@ -94,7 +95,7 @@ def plain(checkpoint, family, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("component", "change"),
-    [
+    some_of([
         ("vae", OLD_ATTENTION),
         ("vae", lambda tensors: OLD_ATTENTION(as_convolutions(tensors))),
         ("vae", as_convolutions),
@@ -105,7 +106,7 @@ def plain(checkpoint, family, tmp_path_factory):
         ("text_encoder", whole_clip),
         ("text_encoder", add(embeddings__position_ids=torch.arange(77)[None])),
         ("unet", cast(torch.float64)),
-    ],
+    ], 3),
     ids=[
         "old attention", "old attention of 1x1", "attention of 1x1", "vae float64", "vae float32",
         "text_model", "no text_model", "whole CLIP", "position_ids", "unet float64",
@@ -166,7 +167,9 @@ def test_layers_that_the_configuration_does_not_ask_for_are_not_read(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
+@pytest.mark.parametrize(
+    "dtype", some_of([torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2], 3)
+)
 def test_short_floats_are_what_they_stand_for(copy, family, tmp_path, dtype):
     meant = {n: v.to(dtype).float() for n, v in load_file(weights_of(copy, "unet")).items()}
     rewrite(copy, "unet", cast(dtype))
@@ -178,12 +181,15 @@ def test_short_floats_are_what_they_stand_for(copy, family, tmp_path, dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "per_channel", "dtype", "more"),
-    [
-        ("scale_weight", False, torch.float8_e4m3fn, {"scaled_fp8": torch.zeros(2)}),
-        ("scale_weight", False, torch.float8_e5m2, {"scaled_fp8": NOTHING}),
-        ("weight_scale", False, torch.float8_e4m3fn, {}),
-        ("weight_scale", True, torch.float8_e4m3fn, {}),
-    ],
+    some_of(
+        [
+            ("scale_weight", False, torch.float8_e4m3fn, {"scaled_fp8": torch.zeros(2)}),
+            ("scale_weight", False, torch.float8_e5m2, {"scaled_fp8": NOTHING}),
+            ("weight_scale", False, torch.float8_e4m3fn, {}),
+            ("weight_scale", True, torch.float8_e4m3fn, {}),
+        ],
+        4,
+    ),
 )
 def test_scaled_fp8_is_scaled(copy, family, tmp_path, suffix, per_channel, dtype, more):
     tensors = load_file(weights_of(copy, "unet"))
@@ -276,7 +282,7 @@ FOREIGN = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("name", some_of(FOREIGN, 3))
 def test_what_nobody_reads_is_named(copy, family, name):
     component, change, message = FOREIGN[name]
     rewrite(copy, component, change)
@@ -324,7 +330,7 @@ def test_a_folder_of_one_component_is_told(checkpoint, family):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("component", ["text_encoder", "unet", "vae"])
+@pytest.mark.parametrize("component", some_of(["text_encoder", "unet", "vae"], 3))
 def test_a_tensor_of_any_other_name_is_refused(copy, family, component):
     """No name slips through: each tensor's own, with one letter more, is refused."""
     tensors = load_file(weights_of(copy, component))
@@ -334,7 +340,9 @@ def test_a_tensor_of_any_other_name_is_refused(copy, family, component):
             open_checkpoint(copy, family)
 
 
-@pytest.fixture(scope="module", params=["tiny-sd15", "tiny-sdxl"])
+@pytest.fixture(
+    scope="module", params=["tiny-sd15", pytest.param("tiny-sdxl", marks=pytest.mark.full)]
+)
 def single(request, tmp_path_factory):
     """Return (family, its diffusers folder, the same as a single file)."""
     family = find_family(request.param)

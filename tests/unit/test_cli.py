@@ -132,6 +132,7 @@ def test_two_sources_of_weights(wsd, tmp_path):
     assert_refused(result, "exclude each other")
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_port_in_use(bundle):
     with socket.socket() as taken:

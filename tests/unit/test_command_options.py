@@ -58,7 +58,7 @@ def may_be_blank(parameter):
 
 
 @pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
-@pytest.mark.parametrize("blank", ["", " \t"])
+@pytest.mark.parametrize("blank", ["", pytest.param(" \t", marks=pytest.mark.full)])
 def test_no_value_is_blank(name, parameter, blank, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     if is_flag(parameter):

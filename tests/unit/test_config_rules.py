@@ -166,8 +166,11 @@ PLACES = (
 BY_PIPELINE = ("latents_mean", "latents_std", "scaling_factor", "shift_factor")
 
 
-def cases(table, places=PLACES):
-    """Return a case for each component, key and value of a table."""
+def cases(table, places=PLACES, seldom=()):
+    """Return a case for each component, key and value of a table.
+
+    Every second one has the marks of what is seldom tested.
+    """
     found = [
         (label, name, key, value)
         for label, name in places
@@ -180,7 +183,10 @@ def cases(table, places=PLACES):
         for value in table["AutoencoderKL"].get(key, ())
         if ("sdxl", "vae") in places
     ]
-    return [pytest.param(*case, id="{}-{}-{}={}".format(*case)) for case in found]
+    return [
+        pytest.param(*case, id="{}-{}-{}={}".format(*case), marks=seldom if number % 2 else ())
+        for number, case in enumerate(found)
+    ]
 
 
 def ignores(label, key):
@@ -197,7 +203,9 @@ def complete(found):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("label", "name", "key", "value"), cases(VARIANTS))
+@pytest.mark.parametrize(
+    ("label", "name", "key", "value"), cases(VARIANTS, seldom=pytest.mark.full)
+)
 def test_a_variant_computes_what_diffusers_computes(label, name, key, value):
     family = FAMILIES[label]
     found = complete({**as_saved(component_of(family, name)), key: value})
@@ -209,7 +217,9 @@ def test_a_variant_computes_what_diffusers_computes(label, name, key, value):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("label", "name", "key", "value"), cases(HARMLESS))
+@pytest.mark.parametrize(
+    ("label", "name", "key", "value"), cases(HARMLESS, seldom=pytest.mark.full)
+)
 def test_a_harmless_value_changes_nothing_at_diffusers_either(label, name, key, value):
     family = FAMILIES[label]
     component = component_of(family, name)

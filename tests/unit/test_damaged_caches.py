@@ -11,6 +11,7 @@ import pytest
 import builds
 from builds import Place, building_in, failing_at, read_tree
 from damage import DAMAGES
+from marks import some_of
 from speck import SPECK
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.compiler import driver
@@ -140,6 +141,7 @@ def test_compiled_libraries(cached_library, caplog):
     assert "not cached; what is cached is damaged" in caplog.text
 
 
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 def test_objects_of_the_runtime(monkeypatch):
@@ -162,7 +164,7 @@ def test_objects_of_the_runtime(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", some_of(DAMAGES, 4))
 def test_a_library_that_was_given_is_refused(compiled, tmp_path, damage):
     """Its page too: whoever damaged it may have changed a script."""
     files = [name for name in files_of(compiled) if name.name != "contents.json"]
@@ -201,7 +203,8 @@ def test_everything_in_the_cache_at_once(compiled, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("depth", [1200, pytest.param(3000, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("depth", [1200, pytest.param(3000, marks=pytest.mark.exhaustive)])
 def test_folders_that_are_nested_deeper_than_calls_are_damage(tmp_path, depth):
     """Paths in the deepest are longer than systems take, and Python's calls and files are fewer."""
     folder = tmp_path / "entry"
@@ -220,6 +223,7 @@ def test_folders_that_are_nested_deeper_than_calls_are_damage(tmp_path, depth):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".entry.lock", "entry"]
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_deep_folder_is_removed_with_links_left_where_they_lead(tmp_path):
     (tmp_path / "precious").mkdir()

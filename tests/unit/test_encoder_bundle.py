@@ -68,11 +68,16 @@ def build(folder, library, out):
 
 
 @pytest.fixture(scope="module")
-def both(folder, tmp_path_factory):
+def whole(folder, tmp_path_factory):
+    """Return the manifest of a bundle with the encoder."""
+    return build(folder, cached_trace(SPECK), tmp_path_factory.mktemp("bundles") / "whole")
+
+
+@pytest.fixture(scope="module")
+def both(whole, folder, tmp_path_factory):
     """Return the manifests of a bundle with the encoder, and of one without it."""
-    out = tmp_path_factory.mktemp("bundles")
-    families = {"whole": SPECK, "text": SPECK.without_parts()}
-    return [build(folder, cached_trace(f), out / name) for name, f in families.items()]
+    text = cached_trace(SPECK.without_parts())
+    return whole, build(folder, text, tmp_path_factory.mktemp("bundles") / "text")
 
 
 def roles(manifest):
@@ -93,6 +98,7 @@ def test_the_encoders_parameters_have_shards_of_their_own(both):
     assert list(whole.find_inconsistencies()) == list(text.find_inconsistencies()) == []
 
 
+@pytest.mark.full
 def test_the_functions_of_the_encoder(both):
     whole, text = both
     assert roles(whole) - roles(text) == {
@@ -106,6 +112,7 @@ def test_the_functions_of_the_encoder(both):
     assert [e for e in whole.entry_points if e.role in roles(text)] == list(text.entry_points)
 
 
+@pytest.mark.full
 def test_text_needs_no_more_than_before(both):
     whole, text = both
     assert whole.requires == text.requires
@@ -116,8 +123,7 @@ def test_text_needs_no_more_than_before(both):
     ]
 
 
-def test_a_picture_takes_the_encoders_memory(both):
-    whole, _ = both
+def test_a_picture_takes_the_encoders_memory(whole):
     library = cached_trace(SPECK)
     encoder = parameter_bytes(library, "vae_encoder")
     [first, *_] = peaks(library)
@@ -129,8 +135,7 @@ def test_a_picture_takes_the_encoders_memory(both):
     assert whole.peak(size, offload=False, tiling=False) == first.bytes
 
 
-def test_stored_weights_are_named_by_the_components_that_diffusers_has(both):
-    whole, _ = both
+def test_stored_weights_are_named_by_the_components_that_diffusers_has(whole):
     assert "vae_encoder" not in whole.storages()
     assert {"encoder.conv_in.weight", "decoder.conv_in.weight"} <= set(whole.storages()["vae"])
 
@@ -142,6 +147,7 @@ def test_both_are_libraries_of_one_architecture():
     assert len(keys) == 2
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_plan_counts_the_encoder_apart():
     library = cached_trace(SPECK)
@@ -298,8 +304,7 @@ def test_normalised_channels_are_in_the_manifest():
         ),
     ],
 )
-def test_a_manifest_that_contradicts_itself(both, change, fault):
-    whole, _ = both
+def test_a_manifest_that_contradicts_itself(whole, change, fault):
     assert fault in list(whole.model_copy(update=change(whole)).find_inconsistencies())
 
 
@@ -311,8 +316,8 @@ def test_a_manifest_that_contradicts_itself(both, change, fault):
         ({"mean": [0.0] * 4, "std": [0.0] * 4}, "greater than 0"),
     ],
 )
-def test_means_that_do_not_fit_are_refused(both, change, message):
-    table = both[0].model_dump(mode="json")
+def test_means_that_do_not_fit_are_refused(whole, change, message):
+    table = whole.model_dump(mode="json")
     table["latent_space"] |= change
     with pytest.raises(ValueError, match=message):
         Manifest.model_validate_json(json.dumps(table))

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from marks import some_of
 from scheduling import DISCRETE
 from wsd.evaluate.error_growth import weigh_predictions
 from wsd.models.registry import find_family
@@ -45,7 +46,7 @@ def test_the_weight_of_the_last_steps(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OFFERED)
+@pytest.mark.parametrize("name", some_of(OFFERED, 4))
 def test_every_scheduler_can_be_weighed_from_a_later_step(name):
     assert 0 < weigh_predictions(SD, name, 20, 0.0, 6) < 2
     whole = weigh_predictions(SD, name, 20, 0.0)
@@ -58,7 +59,7 @@ def test_the_weight_of_a_single_prediction_of_clean_latents():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OFFERED)
+@pytest.mark.parametrize("name", some_of(OFFERED, 4))
 def test_the_limit_of_20_steps_is_that_of_its_constant(name):
     """LMS extrapolates over four steps, and enlarges errors by half."""
     limit = latents_tolerance(weigh_predictions(SD, name, 20, 0.0))

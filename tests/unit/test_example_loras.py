@@ -76,6 +76,7 @@ def faults_after(bundle, edit):
     return list(verify_bundle(bundle))
 
 
+@pytest.mark.full
 def test_a_file_that_is_none(offering, tmp_path):
     copy = shrink(offering[0], tmp_path / "copy")
     content = b"no LoRA"
@@ -91,6 +92,7 @@ def test_a_file_that_is_none(offering, tmp_path):
     assert fault.startswith(f"{MODEL}/{name}: ")
 
 
+@pytest.mark.full
 def test_two_of_one_name(offering):
     manifest = read_manifest(offering[0] / MANIFEST)
     first, second = manifest.example_loras

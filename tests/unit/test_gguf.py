@@ -7,6 +7,7 @@ from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import dequantize, quantize
 from safetensors.torch import load_file, save_file
 
+from marks import some_of
 from original_layout import to_original
 from rewritten import shard_digests
 from wsd.checkpoint.checkpoint import open_checkpoint
@@ -60,9 +61,8 @@ def write_gguf(path, tensors, kind, *, flatten=False, names=str):
 @pytest.mark.parametrize(
     "kind",
     [
-        "F32",
-        *(pytest.param(k, marks=pytest.mark.full) for k in ("F16", "BF16", "Q5_1")),
-        "Q8_0",
+        *(pytest.param(k, marks=pytest.mark.exhaustive) for k in ("F32", "BF16", "F16", "Q5_1")),
+        pytest.param("Q8_0", marks=pytest.mark.full),
         "Q4_0",
     ],
 )
@@ -118,7 +118,7 @@ def name_as_sd_cpp(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["F16", "Q8_0"])
+@pytest.mark.parametrize("kind", some_of(["F16", "Q8_0"], 2))
 def test_names_that_stable_diffusion_cpp_converts(single, tmp_path, kind):
     family, tensors = single
     kind = GGMLQuantizationType[kind]

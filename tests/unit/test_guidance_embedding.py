@@ -46,10 +46,11 @@ def guiding_itself(family, width=32):
     return replace(family, components=components)
 
 
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "family",
-    [pytest.param(SPECK, marks=pytest.mark.full), SPECK_XL],
+    [SPECK, pytest.param(SPECK_XL, marks=pytest.mark.exhaustive)],
     ids=lambda family: family.name,
 )
 def test_a_unet_that_guides_itself_has_one_function(family):

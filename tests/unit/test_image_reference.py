@@ -15,6 +15,7 @@ from PIL import Image
 
 from commands import exit_code, wsd
 from grain import GRAIN
+from marks import some_of
 from speck import LEVELS, SPECK, SPECK_XL
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
@@ -39,6 +40,8 @@ PIPELINES = {
 MODELS = {family.name: family for family in (SPECK, SPECK_XL, LEVELS, GRAIN)}
 # Without noise of its own, with it, of two evaluations in a step, and of several steps.
 SOME = ("ddim", "euler_a", "heun", "dpmpp")
+# The others' marks, in turn.
+SELDOM = (pytest.mark.full, pytest.mark.exhaustive, pytest.mark.exhaustive)
 REQUEST = GenerationRequest("a large red circle", seed=2, steps=4, guidance_scale=3.0)
 
 
@@ -68,7 +71,7 @@ def opened():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "masked"), PIPELINES)
-@pytest.mark.parametrize("strength", [0.5, 0.6, 1.0])
+@pytest.mark.parametrize("strength", some_of([0.5, 0.6, 1.0], 3))
 def test_it_draws_what_diffusers_draws(opened, name, masked, strength):
     checkpoint, pipeline = opened(name)
     picture = GivenPicture(make_picture(), strength, make_mask() if masked else None)
@@ -100,8 +103,8 @@ def test_it_draws_what_diffusers_draws(opened, name, masked, strength):
 @pytest.mark.parametrize(
     "scheduler",
     [
-        pytest.param(name, marks=() if name in SOME else pytest.mark.full)
-        for name in suitable_schedulers(SPECK.scheduler)
+        pytest.param(name, marks=() if name in SOME else SELDOM[number % 3])
+        for number, name in enumerate(suitable_schedulers(SPECK.scheduler))
     ],
 )
 def test_every_scheduler_draws_from_a_picture(opened, scheduler):
@@ -352,7 +355,7 @@ def test_the_command_draws_what_the_function_draws(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("fit", some_of(FITS, 4))
 def test_the_command_fits_a_picture_and_says_so(tmp_path, capsys, fit):
     given = np.random.default_rng(0).integers(0, 256, (30, 60, 3), np.uint8)
     white = np.zeros((30, 60), np.uint8)

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from marks import some_of
 from wsd.errors import BundleError, ToolError
 from wsd.supply_chain.git_sources import SOURCES_VARIABLE, git_materials
 from wsd.supply_chain.material import LicenseText, Material, Patch, merge_materials
@@ -149,7 +150,7 @@ CONTENTS = [b"int a;\n", b"int a;\r\n", b"$Id$\n", b"$Id: other $\n", b"a\0b\0\r
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("asking", ASKING)
+@pytest.mark.parametrize("asking", some_of(ASKING, 4))
 def test_a_source_is_measured_byte_by_byte(measure, tmp_path, asking):
     """The digest is git's own of these very bytes, whatever the files ask git to do."""
     files = {}
@@ -168,7 +169,7 @@ def git(*words):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["", "sub", "deep/er", "as-a-submodule"])
+@pytest.mark.parametrize("place", some_of(["", "sub", "deep/er", "as-a-submodule"], 2))
 def test_a_repository_inside_a_source_hides_nothing(tmp_path, place):
     """Git measures a commit's name there; files that differ from the commit would be built."""
     image = tmp_path / "image"
@@ -290,7 +291,7 @@ HIDDEN = """\
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("indent", ["", "  ", "\t"])
+@pytest.mark.parametrize("indent", some_of(["", "  ", "\t"], 3))
 @pytest.mark.parametrize("place", ["before", "after", "signature", "second email"])
 def test_a_patch_changes_only_what_was_measured(measure, tmp_path, place, indent):
     hidden = "".join(f"{indent}{line}\n" for line in HIDDEN.splitlines())
@@ -409,11 +410,14 @@ def test_the_reference_lane_has_every_licence(built_from_source):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("gone", "named"),
-    [
-        ("tvm/3rdparty/dmlc-core", "dmlc-core"),
-        ("emscripten/system/lib/libc", "musl"),
-        ("emscripten/system/lib/dlmalloc.c", "dlmalloc"),
-    ],
+    some_of(
+        [
+            ("tvm/3rdparty/dmlc-core", "dmlc-core"),
+            ("emscripten/system/lib/libc", "musl"),
+            ("emscripten/system/lib/dlmalloc.c", "dlmalloc"),
+        ],
+        3,
+    ),
 )
 def test_a_licence_that_is_missing_in_the_reference_lane(built_from_source, tmp_path, gone, named):
     # What has no text of its own under Emscripten is covered by Emscripten's, if that has one.

@@ -36,6 +36,7 @@ def other(family, library, tmp_path_factory):
     return build_bundle(open_checkpoint(odd, twin), library, folder / "twin", Quiet())
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_checkpoint_in_a_folder_of_an_odd_name(other):
     model = json.loads((other / "models" / "twin" / "manifest.json").read_text())["model"]
@@ -104,6 +105,7 @@ def test_joins_in_any_order_and_nesting_give_the_same_bytes(several, tmp_path):
     assert len(references) == len(set(references))
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_joined_bundle_can_be_served_whatever_the_umask_is(several, tmp_path):
     former = os.umask(0o077)
@@ -124,6 +126,7 @@ def test_a_model_whose_name_is_anothers_folder(bundle, several, tmp_path):
     refused([*several[1:3], named], out, UsageError, "needs the folder tiny-sd15-f16")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_one_alone_stays_as_it_is(bundle, tmp_path):
     assert list(differences(bundle, join_bundles([bundle], tmp_path / "out"))) == []
@@ -136,11 +139,13 @@ def refused(bundles, out, kind, said):
     assert not [path for path in out.parent.iterdir() if path.name.startswith(f".{out.name}")]
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_the_same_model_twice(bundle, tmp_path):
     refused([bundle, bundle], tmp_path / "out", UsageError, "tiny-sd15 in f32 is there twice")
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_another_version_of_the_page(bundle, other, tmp_path):
     changed = shutil.copytree(other, tmp_path / "changed")

@@ -225,13 +225,17 @@ HOSTILE = {
 
 
 # Each text for the first types; for the others, those that differ most. The usual test takes one
-# of each type, so that each text occurs.
+# of each type, so that each text occurs, and the full test another of the first types.
 FAULTS = [
     pytest.param(
         HOSTILE[text],
         TYPES[type_],
         id=f"{text}-{type_}",
-        marks=() if place == number % 8 or (number > 7 and place == 0) else pytest.mark.full,
+        marks=()
+        if place == number % 8 or (number > 7 and place == 0)
+        else pytest.mark.full
+        if place == (number + 3) % 8
+        else pytest.mark.exhaustive,
     )
     for number, type_ in enumerate(TYPES)
     for place, text in enumerate(HOSTILE)
@@ -296,7 +300,7 @@ class Both:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [1, 3000])
+@pytest.mark.parametrize("count", [1, pytest.param(3000, marks=pytest.mark.full)])
 def test_each_type_of_a_union_is_tried_in_files_of_any_size(tmp_path, count):
     path = tmp_path / "table.json"
     good = {

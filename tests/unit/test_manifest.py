@@ -68,6 +68,7 @@ def test_what_a_bundle_may_lack_is_left_out(table, read, tmp_path):
     assert json.loads(write_manifest(manifest, tmp_path).read_text()) == table
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_what_is_written_fits_the_published_schema(table):
     jsonschema.validate(table, SCHEMA)

@@ -109,6 +109,7 @@ def lines_of_the_map():
     return found
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_the_map_is_current(capsys):
     assert main(["--check"]) == 0, capsys.readouterr().err

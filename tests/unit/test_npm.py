@@ -54,6 +54,7 @@ def installs(project, monkeypatch):
     return count
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_npm_installs_what_is_missing_and_what_is_damaged(copy, caplog):
     whole = read_tree(copy / "node_modules" / "dot")

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damage import DAMAGES
+from marks import some_of
 from wsd.bundle.shards import write_shards
 from wsd.spec.parameter import Parameter
 
@@ -17,10 +18,17 @@ SHAPES = st.lists(st.integers(1, 7), min_size=0, max_size=3).map(tuple)
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=40)
-@given(shapes=st.lists(SHAPES, min_size=1, max_size=8), shard_words=st.integers(1, 64))
-def test_round_trip(tmp_path_factory, shapes, shard_words):
-    folder = tmp_path_factory.mktemp("shards")
+@pytest.mark.parametrize("examples", [8, pytest.param(40, marks=pytest.mark.full)])
+def test_round_trip(tmp_path_factory, examples):
+    @settings(deadline=None, max_examples=examples)
+    @given(shapes=st.lists(SHAPES, min_size=1, max_size=8), shard_words=st.integers(1, 64))
+    def check(shapes, shard_words):
+        check_round_trip(tmp_path_factory.mktemp("shards"), shapes, shard_words)
+
+    check()
+
+
+def check_round_trip(folder, shapes, shard_words):
     generator = torch.Generator().manual_seed(0)
     tensors = [torch.randn(shape, generator=generator) for shape in shapes]
     expected = [Parameter(f"t{index}", shape) for index, shape in enumerate(shapes)]
@@ -50,9 +58,10 @@ class InterruptedReadError(Exception):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "storage", ["int8", *(pytest.param(s, marks=pytest.mark.full) for s in ("float32", "float16"))]
+    "storage",
+    ["int8", *(pytest.param(s, marks=pytest.mark.exhaustive) for s in ("float32", "float16"))],
 )
-@pytest.mark.parametrize("fails_at", range(7))
+@pytest.mark.parametrize("fails_at", some_of(range(7), 3))
 def test_a_second_try_goes_on_from_the_finished_shards(tmp_path, storage, fails_at):
     generator = torch.Generator().manual_seed(0)
     tensors = {f"t{n}": torch.randn((n + 1, 3, 5), generator=generator) for n in range(7)}

@@ -115,11 +115,13 @@ def own(bundle):
     return [entry["digest"] for entry in found if entry["uri"].startswith("pkg:generic/wsd@")]
 
 
+@pytest.mark.full
 def test_the_provenance_names_the_sources_of_the_page(bundled, folder):
     record = json.loads((folder / "record.json").read_text())
     assert own(bundled) == [{"sha256": record["digest"], "gitCommit": COMMIT}]
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_changed_installation_is_of_no_commit(installed, checkpoint, library, tmp_path):
     """Whoever changes an installed module gets two entries: what the page is of, and what ran."""
@@ -161,8 +163,16 @@ COMMANDS = (
 )
 
 
+@pytest.mark.full
 @pytest.mark.slow
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(words, marks=pytest.mark.exhaustive if number else ())
+        for number, words in enumerate(COMMANDS)
+    ],
+    ids=" ".join,
+)
 def test_a_wheel_without_the_page_is_refused(
     installed, compiled, tmp_path, monkeypatch, capsys, words
 ):

@@ -14,7 +14,7 @@ from wsd.spec.roles import (
     TEXT_STATES,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.full, pytest.mark.slow]
 
 OF_CHUNKS = (CHUNKED_DENOISER, GUIDED_CHUNKED_DENOISER)
 
@@ -34,7 +34,6 @@ def with_workspace(library, role, count):
     return replace(library, entry_points=tuple(entries))
 
 
-@pytest.mark.full
 def test_short_prompts_keep_their_functions_and_weights(library):
     one = cached_trace(replace(LONG, prompt_chunks=1))
     others = [entry for entry in library.entry_points if entry.role not in OF_CHUNKS]

@@ -76,8 +76,12 @@ def read_json(path):
     return json.loads(path.read_text())
 
 
-def select(models):
-    return [pytest.param(model, id=model["name"]) for model in models]
+def select(models, seldom=()):
+    """Return models for pytest; two of three have the mark of what is seldom tested."""
+    return [
+        pytest.param(model, id=model["name"], marks=seldom if number % 3 else ())
+        for number, model in enumerate(models)
+    ]
 
 
 BUILT = [model for model in MODELS if "refused" not in model]
@@ -98,7 +102,7 @@ def test_a_published_checkpoint_is_built(model, tmp_path):
     assert checkpoint.family.conditioning.empty_negative == wanted
 
 
-@pytest.mark.parametrize("model", select(BUILT))
+@pytest.mark.parametrize("model", select(BUILT, pytest.mark.full))
 def test_a_published_checkpoint_is_denoised_as_diffusers_does(model, tmp_path):
     checkpoint = read(model, tmp_path)
     theirs = load_scheduler(tmp_path, checkpoint.family)

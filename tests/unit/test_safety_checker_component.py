@@ -435,6 +435,7 @@ def test_origin_and_licence_are_in_every_paper(bundles):
         assert "safety" not in (plain / name).read_text(), name
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_damaged_shard_is_found(bundles, tmp_path):
     copy = shutil.copytree(bundles[0], tmp_path / "copy")
@@ -445,6 +446,7 @@ def test_a_damaged_shard_is_found(bundles, tmp_path):
     assert any("safety_checker-" in fault for fault in verify_bundle(copy))
 
 
+@pytest.mark.full
 def test_memory_is_planned_with_the_checker(bundles):
     manifest, plain = manifests(bundles)
     size, checker = manifest.defaults.size, manifest.components["safety_checker"].bytes
@@ -458,6 +460,7 @@ def test_memory_is_planned_with_the_checker(bundles):
         plain.peak(size, offload=False, tiling=False, safety_checker=True)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("what", ["safety_checker", "entry_points"])
 def test_a_manifest_with_half_of_it_is_inconsistent(bundles, what):
     manifest, _ = manifests(bundles)
@@ -466,6 +469,7 @@ def test_a_manifest_with_half_of_it_is_inconsistent(bundles, what):
     assert any("belong together" in fault for fault in changed.find_inconsistencies())
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_library_and_command_agree_on_whether_there_is_a_checker(weights, saved, tmp_path):
     library = cached_trace(open_with(weights, saved).family)
@@ -476,6 +480,7 @@ def test_library_and_command_agree_on_whether_there_is_a_checker(weights, saved,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_plan_counts_the_checker_apart(weights, saved):
     family = open_with(weights, saved).family
@@ -529,6 +534,7 @@ def test_the_command_refuses_what_has_no_effect(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_the_command_plans_with_a_checker(saved, weights, monkeypatch):
     family = open_with(weights, saved).family

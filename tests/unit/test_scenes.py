@@ -86,6 +86,7 @@ def test_the_small_model_of_sd35_is_read_as_the_others():
     assert ids["text_encoder_2"][0, -1] == 0
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_held_out_scenes_are_never_trained_on():
     held_out = {scene.caption for scene in held_out_scenes(200)}

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from marks import some_of
 from original_layout import to_original
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.manifest import find_manifest, read_manifest
@@ -441,7 +442,9 @@ DPM = {
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("own", "default"),
-    [(None, "dpm_2m"), (SD.scheduler, "ddpm"), (DPM, "dpm_2m_sde"), (DPM, "unipc_flow")],
+    some_of(
+        [(None, "dpm_2m"), (SD.scheduler, "ddpm"), (DPM, "dpm_2m_sde"), (DPM, "unipc_flow")], 4
+    ),
     ids=["family-dpm_2m", "PNDM-ddpm", "DPM-dpm_2m_sde", "DPM-unipc_flow"],
 )
 def test_a_name_draws_alike_whatever_the_default_is(own, default):

@@ -72,7 +72,7 @@ DISTILLED = ("LCMScheduler", "TCDScheduler")
 
 
 def list_settings():
-    """Return (class, options); the usual test takes every seventh, so that each option occurs."""
+    """Return (class, options); those of every seventh row have each option."""
     rows = [
         (name, {"prediction_type": prediction, "timestep_spacing": spacing, **option})
         for name, (predictions, options) in CLASSES.items()
@@ -82,13 +82,13 @@ def list_settings():
         # diffusers divides by zero; see test_no_signal_at_the_last_timestep.
         if prediction != "epsilon" or "rescale_betas_zero_snr" not in option
     ]
-    # A seventh in `tests`, another in `full`.
-    marks = {0: (), 3: pytest.mark.full}
+    # Every seventh in `tests` and `full` together, and some more in `full`.
+    marks = {0: (), 3: pytest.mark.full, 7: pytest.mark.full}
     return [
         pytest.param(
             name,
             options,
-            marks=marks.get(number % 7, pytest.mark.exhaustive),
+            marks=marks.get(number % 14, pytest.mark.exhaustive),
             id="-".join([name, *map(str, options.values())]),
         )
         for number, (name, options) in enumerate(rows)

@@ -64,9 +64,9 @@ def test_a_reference_draws_with_the_default_scheduler_unless_one_is_named(tiny):
 @pytest.mark.parametrize(
     ("name", "seed"),
     [
-        ("heun", 9),
+        pytest.param("heun", 9, marks=pytest.mark.full),
         ("lms", 2**64 - 1),
-        ("dpmpp_sde_karras", -3),
+        pytest.param("dpmpp_sde_karras", -3, marks=pytest.mark.full),
         *(pytest.param(name, 5, marks=pytest.mark.full) for name in ("ddpm", "tcd", "dpmpp_sde")),
     ],
 )

@@ -46,9 +46,9 @@ OFFERED = [name for name, scheduler in DISCRETE.items() if scheduler.offered]
 def full_unless(condition, *values):
     """Return a parameter of every run if a condition holds, else of one that takes longer.
 
-    A digest of the values chooses a sixteenth for the full run; the exhaustive one has the others.
+    A digest of the values chooses one of 32 for the full run; the exhaustive one has the others.
     """
-    chosen = crc32(repr(values).encode()) % 16 == 0
+    chosen = crc32(repr(values).encode()) % 32 == 0
     seldom = pytest.mark.full if chosen else pytest.mark.exhaustive
     return pytest.param(*values, marks=() if condition else seldom)
 
@@ -74,7 +74,7 @@ def describe_own(config):
     ("name", "prediction", "count"),
     [
         full_unless(
-            scheduler.offered and (count == 5 or (prediction == "epsilon" and count in (1, 2, 20))),
+            scheduler.offered and (count == 5 or (prediction == "epsilon" and count in (1, 2))),
             name,
             prediction,
             count,
@@ -102,9 +102,7 @@ def test_trajectory_equals_diffusers(javascript, family, name, count, prediction
 @pytest.mark.parametrize(
     ("name", "strength", "count"),
     [
-        full_unless(
-            scheduler.offered and count == 20 and strength in (0.3, 0.75), name, strength, count
-        )
+        full_unless(scheduler.offered and count == 7 and strength == 0.75, name, strength, count)
         for name, scheduler in DISCRETE.items()
         for count in (1, 4, 7, 20)
         for strength in (0.05, 0.3, 0.75, 1.0)
@@ -127,7 +125,11 @@ def test_trajectory_that_begins_with_a_picture(javascript, family, name, strengt
 @pytest.mark.parametrize(
     ("name", "count"),
     # With 61 steps of trailing spacing rounding gives numpy a timestep too many.
-    [full_unless(count == 7, name, count) for name in OFFERED for count in (1, 4, 7, 30, 61)],
+    [
+        full_unless(count == 7 and number % 2 == 0, name, count)
+        for number, name in enumerate(OFFERED)
+        for count in (1, 4, 7, 30, 61)
+    ],
 )
 def test_every_spacing(javascript, family, name, count, spacing):
     family = configure(family, timestep_spacing=spacing)
@@ -541,7 +543,7 @@ VALUES = {
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("float32_noise")
-@pytest.mark.parametrize("seed", [full_unless(seed < 3, seed) for seed in range(60)])
+@pytest.mark.parametrize("seed", [full_unless(seed < 1, seed) for seed in range(60)])
 def test_random_configurations_are_followed_or_refused(javascript, seed):
     """Whatever keys are added, dropped and changed: as diffusers draws, or an error by name."""
     generator = random.Random(seed)

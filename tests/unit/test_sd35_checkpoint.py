@@ -96,7 +96,13 @@ def test_either_name_of_t5s_table_is_read(folder, copy, names):
 
 
 @pytest.mark.parametrize("with_t5", [True, False])
-@pytest.mark.parametrize("size", GRAIN.sizes)
+@pytest.mark.parametrize(
+    "size",
+    [
+        GRAIN.sizes[0],
+        *(pytest.param(size, marks=pytest.mark.full) for size in GRAIN.sizes[1:]),
+    ],
+)
 def test_the_reference_is_diffusers_own_pipeline(folder, with_t5, size):
     """diffusers loads the folder itself, with its own transformer."""
     family = GRAIN if with_t5 else WITHOUT
@@ -118,6 +124,7 @@ def test_the_reference_is_diffusers_own_pipeline(folder, with_t5, size):
     np.testing.assert_allclose(images / 255, drawn.images, atol=0.51 / 255)
 
 
+@pytest.mark.full
 def test_a_plan_says_what_the_transformer_predicts():
     lines = describe_plan(WITHOUT, cached_trace(WITHOUT), WITHOUT.scheduler)
     [scheduler] = [line for line in lines if line.startswith("scheduler")]
@@ -283,6 +290,7 @@ def test_a_bundle_has_what_each_encoder_needs(manifests):
     assert set(whole["components"]) - set(without["components"]) == {T5}
 
 
+@pytest.mark.full
 def test_the_page_leaves_out_what_a_bundle_without_t5_lacks(manifests, javascript):
     """So that what it says of memory and downloads is right."""
     whole, without = manifests
@@ -294,6 +302,7 @@ def test_the_page_leaves_out_what_a_bundle_without_t5_lacks(manifests, javascrip
     assert chosen == without
 
 
+@pytest.mark.full
 def test_the_page_takes_what_there_is(manifests, javascript):
     whole, _ = manifests
     for wanted in (True, None):

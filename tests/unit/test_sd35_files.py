@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 import fake_hub
 from grain import GRAIN
+from marks import some_of
 from original_sd35 import ENCODERS, encoder_files, original_transformer, to_original
 from rewritten import save_shards
 from wsd.checkpoint.checkpoint import open_checkpoint
@@ -82,8 +83,9 @@ def test_a_file_with_clip_alone(folder, tmp_path):
     to_original(folder, GRAIN, tmp_path / "clip.safetensors", ALL[:2])
     found = open_checkpoint(tmp_path / "clip.safetensors", GRAIN)
     assert_same(found, open_checkpoint(folder, WITHOUT))
-    with pytest.raises(CheckpointError, match="has no text_encoder_3 .* asked for"):
+    with pytest.raises(CheckpointError, match="has no text_encoder_3 .* asked for") as raised:
         open_checkpoint(tmp_path / "clip.safetensors", GRAIN.choose_encoders(wanted=True))
+    assert "--text-encoders" in raised.value.hint
 
 
 def test_a_file_without_encoders_says_where_they_can_be(bare):
@@ -92,7 +94,7 @@ def test_a_file_without_encoders_says_where_they_can_be(bare):
     assert "--text-encoders" in raised.value.hint
 
 
-@pytest.mark.parametrize("form", ["folder", "files", "file"])
+@pytest.mark.parametrize("form", some_of(["folder", "files", "file"], 3))
 def test_text_encoders_from_elsewhere(folder, whole, bare, tmp_path, form):
     place = {"folder": folder, "files": tmp_path, "file": whole}[form]
     if form == "files":
@@ -155,6 +157,29 @@ def test_other_models_are_named(whole, tmp_path, name, tensor, hint):
     assert hint in raised.value.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "tensor", "hint"),
+    [
+        ("x_embedder.proj.weight", torch.zeros(2432, 16, 2, 2), "3.5 Large"),
+        ("pos_embed", torch.zeros(1, 192 * 192, 16), "Stable Diffusion 3 Medium"),
+    ],
+)
+def test_other_models_are_named_before_what_their_files_lack(bare, tmp_path, name, tensor, hint):
+    """The files that were published have no text encoders, which nobody should fetch for them."""
+    save_file({**load_file(bare), PREFIX + name: tensor}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match=PREFIX + name) as raised:
+        open_checkpoint(tmp_path / "other.safetensors", GRAIN)
+    assert hint in raised.value.hint
+
+
+def test_text_encoders_of_another_models_file_are_read(folder, whole, bare, tmp_path):
+    """They are the same ones, and many have them in a file of Stable Diffusion 3 Medium."""
+    tensors = {**load_file(whole), f"{PREFIX}pos_embed": torch.zeros(1, 192 * 192, 16)}
+    save_file(tensors, tmp_path / "other.safetensors")
+    found = open_chosen(GRAIN, str(bare), text_encoders=str(tmp_path / "other.safetensors"))
+    assert_same(found, open_checkpoint(folder, GRAIN))
+
+
 def test_a_tensor_that_nobody_reads_is_refused(whole, tmp_path):
     tensors = load_file(whole)
     tensors[f"{PREFIX}joint_blocks.0.x_block.attn3.proj.weight"] = torch.zeros(2)
@@ -172,6 +197,7 @@ def test_a_part_of_a_checkpoint_says_what_it_is(whole, tmp_path, part):
     assert "alone: pass the whole" in raised.value.hint
 
 
+@pytest.mark.full
 def test_shards_and_halves(folder, tmp_path):
     """The published folder: the transformer and T5 in shards, all of it in float16."""
     copy = tmp_path / "grain"
@@ -202,6 +228,7 @@ def test_a_tokenizer_that_is_given_is_of_clip_unless_its_folder_says_more(folder
     assert source.tokenizer_files(GRAIN.tokenizers[2]) is None
 
 
+@pytest.mark.full
 def test_the_hub(folder, bare, monkeypatch, tmp_path):
     """T5's files are fetched only if they are wanted; encoders can come from another place."""
     files = fake_hub.read_folder(folder) | {"file.safetensors": bare.read_bytes()}

@@ -117,6 +117,7 @@ def documented(of=""):
     return block.replace("\\\n", " ").splitlines()
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_the_documented_commands(bundle, tmp_path, monkeypatch, capsys):
     """What docs/security.md says is what runs here, with openssl and with WSD."""

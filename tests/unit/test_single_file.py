@@ -39,6 +39,7 @@ def test_every_tensor_survives(pair):
             assert torch.equal(ours, theirs), name
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_the_reference_draws_the_same_picture(pair):
     family, folder, path = pair

@@ -91,8 +91,9 @@ def test_strings_by_hand(javascript, tokenizer):
 
 
 @pytest.mark.slow
-def test_thousands_of_strings(javascript, tokenizer):
-    assert compare(javascript, tokenizer, list(random_strings(4000))) == []
+@pytest.mark.parametrize("count", [800, pytest.param(4000, marks=pytest.mark.full)])
+def test_thousands_of_strings(javascript, tokenizer, count):
+    assert compare(javascript, tokenizer, list(random_strings(count))) == []
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """A tuned schedule is recorded as TVM does, and read from its files it becomes a variant."""
 
+import base64
+import json
 import subprocess
 import sys
 import time
@@ -36,6 +38,7 @@ from wsd.compiler.tir.schedule.candidates import schedule_candidates
 from wsd.compiler.tir.schedule.matmul_direct import DirectTile, MatmulDirect
 from wsd.compiler.tuned_variants import add_tuned_variants
 from wsd.compiler.tvm_compat import (
+    LoadedDatabase,
     build_functions,
     describe_record,
     normalized,
@@ -136,6 +139,18 @@ def test_a_tuned_variant_comes_after_the_written_ones_and_counts_as_they_do(modu
     assert (last.name, last.operations) == (TUNED, 7)
 
 
+def test_a_function_is_written_without_blanks_and_tvm_finds_it(module, tmp_path):
+    database = database_of(module)
+    [line] = database.workloads
+    data = base64.b64decode(json.loads(line)[1])
+    text = data[8:].decode()
+    assert int.from_bytes(data[:8], "little") == len(data) - 8
+    assert text == json.dumps(json.loads(text), separators=(",", ":"))
+    write_database(database, tmp_path)
+    assert LoadedDatabase(tmp_path).has(normalized(the_function(module)))
+    assert not LoadedDatabase(tmp_path).has(normalized(the_function(fused(m=8))))
+
+
 def test_a_database_of_other_functions_gives_none(module):
     assert add_tuned_variants({}, fused(m=8), [database_of(module)]) == {}
 
@@ -225,6 +240,7 @@ def test_a_database_is_applied_in_another_process(tmp_path):
     assert done.stdout == "[(2, 1, 1)]\n"
 
 
+@pytest.mark.full
 def test_candidates_are_the_same_in_the_same_order():
     function = normalized(the_function(fused()))["main"]
     traces = [[str(c.trace) for c in schedule_candidates(function)] for _ in range(2)]
@@ -316,10 +332,11 @@ def test_an_adapter_without_a_vendor_is_refused(monkeypatch, tmp_path):
     host.adapter = replace(TimedHost.adapter, vendor="")
     monkeypatch.setattr(tune_schedules, "open_kernel_host", lambda: nullcontext(host))
     with pytest.raises(ToolError, match="does not say its vendor"):
-        tune_family(SPECK, SPECK.sizes, "f32", tmp_path / "new", 1, 1, 0, 1.05, Quiet())
+        tune_family(SPECK, SPECK.sizes, "f32", tmp_path / "new", 1, 1, 0, 1.05, (), Quiet())
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_search_that_is_continued_repeats_nothing(candidates, monkeypatch, tmp_path):
     module = fused(m=8)
@@ -330,7 +347,7 @@ def test_a_search_that_is_continued_repeats_nothing(candidates, monkeypatch, tmp
 
     def tune(host, seed, gain=1.05):
         monkeypatch.setattr(tune_schedules, "open_kernel_host", lambda: nullcontext(host))
-        found = tune_family(SPECK, SPECK.sizes, "f32", tmp_path, 100, 60, seed, gain, Quiet())
+        found = tune_family(SPECK, SPECK.sizes, "f32", tmp_path, 100, 60, seed, gain, (), Quiet())
         assert read_database(tmp_path) == found
         return found
 
@@ -356,3 +373,50 @@ def test_a_search_that_is_continued_repeats_nothing(candidates, monkeypatch, tmp
     last = TimedHost(2.0, 1.0)
     tune(last, 2)
     assert last.repeats == {}
+
+
+def two_functions():
+    def body(emit, x, w, v):
+        first = emit(op.nn.relu(emit(op.matmul(x, emit(op.permute_dims(w))))))
+        return emit(op.nn.relu(emit(op.matmul(first, emit(op.permute_dims(v))))))
+
+    module = relax_function({"x": (8, 8), "w": (24, 8), "v": (16, 24)}, body)
+    return run_passes(lowering_passes({}), module, Dump())
+
+
+@pytest.fixture
+def search(monkeypatch, tmp_path):
+    """Return a function that searches two functions, or those of them that are named."""
+    module = two_functions()
+    monkeypatch.setattr(
+        tune_schedules, "schedule_candidates", lambda given: islice(schedule_candidates(given), 4)
+    )
+    monkeypatch.setattr(
+        tune_schedules, "fuse_family", lambda *_: (module, report_functions(module))
+    )
+    # Each search opens a host, on which the first kernel is the slow one.
+    monkeypatch.setattr(
+        tune_schedules, "open_kernel_host", lambda: nullcontext(TimedHost(2.0, 1.0))
+    )
+
+    def tune(*named):
+        found = tune_family(
+            SPECK, SPECK.sizes, "f32", tmp_path / "new", 100, 60, 0, 1.05, named, Quiet()
+        )
+        return [kernel.function for kernel in found.kernels]
+
+    return tune
+
+
+@pytest.mark.slow
+def test_functions_that_are_named_are_searched_and_no_others(search):
+    assert search("fused_linear_relu") == ["fused_linear_relu"]
+    # A later search goes on with what the folder has.
+    assert search() == ["fused_linear_relu", "fused_linear1_relu1"]
+
+
+def test_a_name_of_no_function_is_refused_before_anything_is_written(search, tmp_path):
+    with pytest.raises(UsageError, match="no function fused_linear2_relu ") as caught:
+        search("fused_linear_relu", "fused_linear2_relu")
+    assert "such as fused_linear_relu" in caught.value.hint
+    assert not (tmp_path / "new").exists()

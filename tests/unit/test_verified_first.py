@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from commands import exit_code
+from marks import some_of
 
 REQUEST = ("--prompt", "x", "--out")
 COMMANDS = {
@@ -57,12 +58,15 @@ def no_programs(tmp_path, monkeypatch):
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize(
     ("fault", "said"),
-    [
-        ("add_script", "more.js"),
-        ("alter_client", "client.js"),
-        ("alter_driver", "driver/tvmjs.js"),
-        ("drop_integrity", "SRI.json"),
-    ],
+    some_of(
+        [
+            ("add_script", "more.js"),
+            ("alter_client", "client.js"),
+            ("alter_driver", "driver/tvmjs.js"),
+            ("drop_integrity", "SRI.json"),
+        ],
+        2,
+    ),
 )
 @pytest.mark.usefixtures("no_programs")
 def test_an_altered_bundle_is_not_run(altered, command, fault, said, tmp_path, capsys):

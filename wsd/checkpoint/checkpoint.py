@@ -246,7 +246,8 @@ def choose_encoders(family: Family, source: WeightSource) -> Family:
         if encoder.id in conditioning.demanded:
             raise CheckpointError(
                 f"{lacks}, which is asked for",
-                "take a checkpoint that has it, or leave --text-encoder-3 out",
+                "take a checkpoint that has it, name text encoders that have it with "
+                "--text-encoders, or leave --text-encoder-3 out",
             )
         _LOG.warning("%s, so prompts are read by the other text encoders alone", lacks)
     return family.without_encoders([encoder.id for encoder in left_out]) if left_out else family

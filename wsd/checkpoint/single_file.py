@@ -104,6 +104,9 @@ class SingleFile:
         The tensors of a component that is not among ``components`` are left alone: another source
         stands in for it.
         """
+        # First, since what another model's file lacks is of no use to anyone.
+        for component in components:
+            self._check_model(component)
         self._check_whole(components)
         used = set(MARKERS)
         matched = []
@@ -169,6 +172,15 @@ class SingleFile:
             )
         return keys
 
+    def _check_model(self, component: Component) -> None:
+        """Refuse a component of another model."""
+        keys = self._keys(component)
+        if keys.check_model is not None:
+            keys.check_model(self._own(keys))
+
+    def _own(self, keys: SingleFileKeys) -> Stored:
+        return {key: found for key, found in self._stored.items() if key.startswith(keys.prefixes)}
+
     def _check_whole(self, components: Sequence[Component]) -> None:
         """Refuse a file that does not hold all of some components.
 
@@ -177,9 +189,9 @@ class SingleFile:
         """
         prefixes = {component.id: self._keys(component).prefixes for component in components}
         missing = {
-            name: wanted
-            for name, wanted in prefixes.items()
-            if not any(key.startswith(wanted) for key in self._stored)
+            component.id: prefixes[component.id]
+            for component in components
+            if self.lacks(component)
         }
         if not missing:
             return
@@ -218,9 +230,8 @@ class SingleFile:
             CheckpointError: if the file cannot be read, or lacks a tensor of the component.
         """
         keys = self._keys(component)
-        own = {key: tensor for key, tensor in self._stored.items() if key.startswith(keys.prefixes)}
         try:
-            return keys.convert(own)
+            return keys.convert(self._own(keys))
         except KeyError as error:
             raise CheckpointError(
                 f"{self.path}: tensor {error.args[0]} of {component.id} is missing",

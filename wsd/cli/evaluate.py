@@ -223,9 +223,13 @@ def bench(
               help="Decides the inputs and the order of the schedules.")  # fmt: skip
 @click.option("--gain", type=click.FloatRange(1.0), default=1.05, show_default=True,
               help="How many times as fast a schedule has to make a kernel.")  # fmt: skip
+@click.option("--function", "named", multiple=True, metavar="NAME",
+              help="A function to search, as the table lists it; repeatable. All of them unless "
+                   "given.")  # fmt: skip
 def tune(
     chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], database: Path,
-    trials: int, seconds: int, seed: int, gain: float, prompt_chunks: int | None,
+    trials: int, seconds: int, seed: int, gain: float, named: tuple[str, ...],
+    prompt_chunks: int | None,
 ) -> None:  # fmt: skip
     """Search faster schedules of a model's generated kernels on this machine's WebGPU.
 
@@ -243,7 +247,7 @@ def tune(
         family = replace(family, prompt_chunks=prompt_chunks)
     found = tune_family(
         family, check_sizes(family, sizes), dtype or "f32", database, trials, seconds, seed, gain,
-        Progress(),
+        named, Progress(),
     )  # fmt: skip
     for line in describe_database(found):
         say(line)

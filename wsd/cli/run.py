@@ -44,6 +44,9 @@ def serve(folder: Path, port: int) -> None:
 @picture_options
 @click.option("--offload", is_flag=True, help="Keep one stage's weights on the GPU at a time.")
 @click.option("--tiling", is_flag=True, help="Decode in tiles: less GPU memory.")
+@click.option("--text-encoder-3/--no-text-encoder-3", default=None,
+              help="Whether Stable Diffusion 3.5's third text encoder (T5) is loaded; if the "
+              "bundle has it unless given.")  # fmt: skip
 @settings_option
 @kernels_option
 @ignored_rules_option
@@ -51,7 +54,8 @@ def serve(folder: Path, port: int) -> None:
 def render(
     folder: Path, model: str | None, request: GenerationRequest, out: Path,
     json_path: Path | None, picture: GivenPicture | None, settings: DiffusionSettings | None,
-    kernels: str, ignored_rules: str | None, *, offload: bool, tiling: bool,
+    kernels: str, ignored_rules: str | None, text_encoder_3: bool | None, *, offload: bool,
+    tiling: bool,
 ) -> None:  # fmt: skip
     """Draw a picture with a bundle, in headless Chromium."""
     from wsd.runtime.driver import LoadOptions
@@ -59,7 +63,7 @@ def render(
     from wsd.runtime.png import write_pngs
     from wsd.util.progress import Progress
 
-    options = LoadOptions(offload, tiling, kernels, ignored_rules, settings=settings)
+    options = LoadOptions(offload, tiling, kernels, ignored_rules, text_encoder_3, settings)
     rendered = draw(folder, request, Progress(), options, model, picture)
     paths = write_pngs(rendered.images, out, rendered.settings)
     write_report(rendered.report(), json_path)

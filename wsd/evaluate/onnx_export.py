@@ -23,6 +23,7 @@ def _fused_attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> torch.Tensor:
     """Attention as one operator, onnxruntime's ``MultiHeadAttention``, its fastest.
 
@@ -38,10 +39,12 @@ def _fused_attention(
         dropout_p: must be 0.
         is_causal: must be false.
         scale: of the scores; 1 / sqrt(width) unless given.
+        enable_gqa: must be false.
     """
     assert attn_mask is None
     assert not dropout_p
     assert not is_causal
+    assert not enable_gqa
     count, heads, length, width = query.shape
     joined = [part.transpose(1, 2).flatten(2) for part in (query, key, value)]
     mixed = torch.onnx.ops.symbolic(
@@ -52,8 +55,7 @@ def _fused_attention(
         shape=(count, length, heads * width),
         version=1,
     )
-    out: torch.Tensor = mixed.unflatten(2, (heads, width)).transpose(1, 2)
-    return out
+    return mixed.reshape(count, length, heads, width).transpose(1, 2)
 
 
 def export_denoiser(module: torch.nn.Module, inputs: dict[str, torch.Tensor], path: Path) -> None:

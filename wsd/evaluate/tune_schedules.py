@@ -4,13 +4,14 @@ For each TIR function that becomes one kernel, the schedules of
 :func:`wsd.compiler.tir.schedule.candidates.schedule_candidates` are compiled, run through Dawn in
 Node.js on seeded inputs, compared with what the schedule of WSD's rules computes, and timed. The
 fastest is timed once more in turn with the rules' own; if it is faster by as much as was asked for,
-it goes to the database. Functions with most work come first. The database is
-written after each of them, so that an interrupted search keeps what it found, and does not repeat
-what it did not find.
+it goes to the database. Functions with most work come first, and a caller may name those to search.
+The database is written after each of them, so that an interrupted search keeps what it found, and
+does not repeat what it did not find.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -101,7 +102,7 @@ class TunedSchedule:
 
 def tune_family(
     family: Family, sizes: Sequence[Size], dtype: str, folder: Path, trials: int, seconds: float,
-    seed: int, gain: float, progress: Progress,
+    seed: int, gain: float, named: Sequence[str], progress: Progress,
 ) -> ScheduleDatabase:  # fmt: skip
     """Search schedules for a family's generated kernels, and write what is faster to a database.
 
@@ -115,13 +116,15 @@ def tune_family(
         seconds: how long to search at most, after the functions are known.
         seed: decides the inputs and the order in which candidates are tried.
         gain: a schedule is kept if the rules' own takes at least this many times as long.
+        named: the TIR functions to search; all of them if there are none.
         progress: shows the stages of compilation.
 
     Returns:
         the database that was written.
 
     Raises:
-        UsageError: if the database in the folder is of another TVM, model, precision or adapter.
+        UsageError: if the database in the folder is of another TVM, model, precision or adapter, or
+            if one of the named functions is none that is searched.
         ToolError: if Node.js is missing, or the adapter cannot time kernels or has no vendor.
     """
     wanted = tuning_target(family, dtype, tvm_compat.version())
@@ -149,10 +152,10 @@ def tune_family(
         if (database.seed, database.gain) != (seed, gain):
             database = replace(database, seed=seed, gain=gain, without_gain=())
         database = replace(database, sizes=tuple(dict.fromkeys((*database.sizes, *sizes))))
-        write_database(database, folder)
         with progress:
             module, report = fuse_family(family, sizes, dtype, progress)
-        functions = _functions(module, report.variants, report.operations, host)
+        functions = _choose(_functions(module, report.variants, report.operations, host), named)
+        write_database(database, folder)
         known = tvm_compat.LoadedDatabase(folder)
         waiting = [
             (name, workload)
@@ -198,6 +201,23 @@ def _functions(
             continue
         found.append((name, function))
     return sorted(found, key=lambda pair: (-operations[pair[0]], pair[0]))
+
+
+def _choose(functions: list[tuple[str, Any]], named: Sequence[str]) -> list[tuple[str, Any]]:
+    """Return the functions that a caller named, or all if none is named, in the order given.
+
+    Raises:
+        UsageError: if a name is that of no function; it says which names are close.
+    """
+    known = [name for name, _ in functions]
+    for name in named:
+        if name not in known:
+            close = difflib.get_close_matches(name, known) or known[:3]
+            raise UsageError(
+                f"the model has no function {name} whose generated kernel runs on this adapter",
+                f"name one as `wsd tune` lists it, such as {', '.join(close)}",
+            )
+    return [pair for pair in functions if not named or pair[0] in named]
 
 
 def _add(

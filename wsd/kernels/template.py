@@ -25,10 +25,10 @@ _OPENING, _CLOSING = "([{", ")]}"
 _GOES_ON = re.compile(r"[^;{}()\[\],]$")
 
 
-@cache
-def _environment() -> jinja2.Environment:
+def make_environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
+    """Return what renders templates of WGSL, from wherever a loader finds them."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("wsd.kernels", "templates"),
+        loader=loader,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -37,6 +37,11 @@ def _environment() -> jinja2.Environment:
     )
     environment.globals["VECTOR"] = VECTOR
     return environment
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return make_environment(jinja2.PackageLoader("wsd.kernels", "templates"))
 
 
 def render(name: str, **parameters: Any) -> str:

@@ -95,6 +95,17 @@ class Convert(Protocol):
         """
 
 
+class CheckModel(Protocol):
+    """Refuse the tensors of a component that are of another model, by their names in a file."""
+
+    def __call__(self, tensors: Mapping[str, TensorView], /) -> None:
+        """Do nothing if they can be of this model.
+
+        Raises:
+            CheckpointError: that names the model whose tensors they are, where it is known.
+        """
+
+
 @dataclass(frozen=True)
 class SingleFileKeys:
     """Where a single file keeps one component.
@@ -104,11 +115,13 @@ class SingleFileKeys:
         convert: returns the tensors by diffusers' names.
         last_prefix_wins: whether a component that is there under several prefixes is read under
             the last one alone; otherwise the prefixes are parts of one component.
+        check_model: refuses the tensors of another model; None where none is known by its tensors.
     """
 
     prefixes: tuple[str, ...]
     convert: Convert
     last_prefix_wins: bool = False
+    check_model: CheckModel | None = None
 
 
 @dataclass(frozen=True)

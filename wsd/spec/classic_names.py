@@ -59,13 +59,13 @@ def check_names(models: Iterable[tuple[str, str]]) -> None:
         names = NAMES.get(pipeline)
         if names is None:
             raise UsageError(
-                f"--layout classic has no file names for {name}, which is of {pipeline}",
-                f"it has names for {' and '.join(NAMES)}: leave --layout out",
+                f"the layout {CLASSIC} has no file names for {name}, which is of {pipeline}",
+                f"it has names for {' and '.join(NAMES)}: take the layout {HASHED}",
             )
         if names.library in taken:
             raise UsageError(
-                f"--layout classic has one name, {names.library}, for the libraries of "
+                f"the layout {CLASSIC} has one name, {names.library}, for the libraries of "
                 f"{taken[names.library]} and {name}",
-                "give each a bundle of its own, or leave --layout out",
+                f"give each a bundle of its own, or take the layout {HASHED}",
             )
         taken[names.library] = name

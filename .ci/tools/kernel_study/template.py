@@ -8,22 +8,14 @@ from typing import Any
 
 import jinja2
 
-from wsd.kernels.template import BODY_MARK, indent_wgsl
-from wsd.kernels.variant import VECTOR
+from wsd.kernels.template import BODY_MARK, indent_wgsl, make_environment
 
 
 @cache
 def _environment() -> jinja2.Environment:
     own = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([own, jinja2.PackageLoader("wsd.kernels", "templates")]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 # nosec B701 - WGSL, not HTML
-    )
-    environment.globals["VECTOR"] = VECTOR
-    return environment
+    product = jinja2.PackageLoader("wsd.kernels", "templates")
+    return make_environment(jinja2.ChoiceLoader([own, product]))
 
 
 def render(name: str, **parameters: Any) -> str:

@@ -8,7 +8,14 @@ from wsd.compiler.dump import Dump
 from wsd.compiler.match.norm_sums import match_norm_sums
 from wsd.compiler.passes.pack_parameters import Signature
 from wsd.compiler.pipeline import lowering_passes, run_passes
-from wsd.compiler.tir.stages import GROUP_NORM, LAYER_NORM, SQUARED_DEVIATIONS, SUMS, norm_sums_name
+from wsd.compiler.tir.stages import (
+    GROUP_NORM,
+    LAYER_NORM,
+    ROW_TOTAL,
+    SQUARED_DEVIATIONS,
+    SUMS,
+    norm_sums_name,
+)
 from wsd.kernels.problem import NormSumsProblem
 
 ROWS, IMAGE = (2, 77, 320), (2, 16, 12, 320)
@@ -55,6 +62,24 @@ def test_both_sums_of_a_norm(shape, norm, name, extents):
     result, x, totals = found[deviations].buffers
     assert found[deviations] == NormSumsProblem(*extents, True, (result, "x", totals))
     assert len({result, x, totals}) == 3
+
+
+@pytest.mark.parametrize(
+    ("width", "matched"), [(64, False), (252, False), (256, True), (4096, True)]
+)
+def test_the_sums_of_an_rms_norm_are_those_of_a_layer_norm(width, matched):
+    """Of T5, whose rows are long; queries and keys have many short ones."""
+    functions = lower(
+        {"x": (2, 77, width)},
+        lambda emit, x: op.rsqrt(emit(op.mean(emit(op.multiply(x, x)), [-1], keepdims=True))),
+    )
+    found = {name: match_norm_sums(name, function) for name, function in functions.items()}
+    assert ROW_TOTAL in found
+    problems = {name: problem for name, problem in found.items() if problem}
+    assert set(problems) == ({ROW_TOTAL} if matched else set())
+    for problem in problems.values():
+        assert problem == NormSumsProblem(154, 1, 1, width, False, problem.buffers)
+        assert len(set(problem.buffers)) == 2
 
 
 def test_every_norm_of_a_model_is_matched():

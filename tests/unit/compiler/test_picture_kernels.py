@@ -66,6 +66,7 @@ def test_pixels_survive_the_way_there_and_back():
     assert entry.component is None
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_mask_blends_as_diffusers_blends():
     module, entry = kernel(MASKED_BLEND)

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from marks import some_of
 from matches import write_problem
 from tools.check_wgsl import (
     Shader,
@@ -29,7 +30,7 @@ I8 = BUFFER.format("i8") + MAIN.format("i8(1)")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "features", "line", "message"),
-    [
+    some_of([
         (VALID.replace("x[0]", "y[0]"), (), 2, "unresolved value 'y'"),
         (VALID.replace("1.0f", "true"), (), 2, "cannot assign 'bool' to 'f32'"),
         (I8, (), 1, "'i8'"),
@@ -42,7 +43,7 @@ I8 = BUFFER.format("i8") + MAIN.format("i8(1)")
         (VALID.replace("64", "512"), (), 0, "512"),
         ("var<workgroup> tile : array<vec4<f32>, 1025>;\n"
          + VALID.replace("1.0f", "tile[0].x"), (), 0, "16400"),
-    ],
+    ], 3),
 )  # fmt: skip
 def test_a_fault_is_found_at_its_line(code, features, line, message):
     valid = Shader("valid", VALID, (), pipeline=True)
@@ -81,6 +82,7 @@ def test_the_problems_of_the_tables_of_matches_are_checked(tmp_path):
     assert list(list_problems(tmp_path))[:3] == wanted
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_every_kind_of_variant_and_problem_is_checked(tmp_path):
     problems = list(list_problems(tmp_path))

@@ -1,4 +1,4 @@
-"""The registry selects for every problem of sd15 and sdxl what the kept tables say."""
+"""The registry selects for every problem of large models what the kept tables say."""
 
 import json
 
@@ -20,8 +20,9 @@ def entries(path):
             yield dtype, entry
 
 
-def test_the_tables_of_both_models_are_there():
-    assert {path.name.split("-")[1] for path in TABLES} == {"sd15", "sdxl"}
+def test_the_tables_of_each_architecture_are_there():
+    models = {path.name.split("-tvm-")[0] for path in TABLES}
+    assert models == {"matches-sd15", "matches-sdxl", "matches-sd35-medium"}
 
 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)

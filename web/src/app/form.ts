@@ -135,6 +135,7 @@ export function offer(): Offer | undefined {
 export function offerModel(preflight: Preflight): void {
   const { manifest, sizes, takesNegativePrompt, textEncoder3 } = preflight;
   const { defaults, schedulers } = manifest;
+  const { encoders } = manifest.conditioning;
   const drawable = sizes.length === 0 ? compiledSizes(manifest) : sizes;
   // Older manifests have no eta.
   const { eta = 0 } = defaults as Partial<typeof defaults>;
@@ -144,8 +145,9 @@ export function offerModel(preflight: Preflight): void {
     sizes: drawable,
     eta,
     takesNegativePrompt,
-    takesSecondPrompt: countEncoders(manifest) > 1,
-    takesThirdPrompt: countEncoders(manifest) > 2 && textEncoder3 !== false,
+    // Each further text encoder may read another prompt.
+    takesSecondPrompt: encoders.length > 1,
+    takesThirdPrompt: encoders.length > 2 && textEncoder3 !== false,
     maxClipSkip: maxClipSkip(manifest),
     takesPicture: hasEncoder(manifest),
   };
@@ -166,11 +168,6 @@ export function offerModel(preflight: Preflight): void {
     defaults.size.join("x"),
   );
   changed();
-}
-
-/** How many text encoders a model has; each further one may read another prompt. */
-function countEncoders({ conditioning }: Pick<Preflight["manifest"], "conditioning">): number {
-  return conditioning.encoders.length;
 }
 
 /** Show both prompts of a further text encoder, or have none. */

@@ -1,4 +1,4 @@
-"""Match the TIR functions that compute the sums of layer and group norms."""
+"""Match the TIR functions that compute the sums of layer, group and RMS norms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from wsd.compiler.tir.stages import (
     GROUP_NORM,
     LAYER_NORM,
     ROW_REDUCTION,
+    ROW_TOTAL,
     SQUARED_DEVIATIONS,
     SUMS,
     norm_sums_name,
@@ -21,7 +22,10 @@ _NORMS = {
     norm_sums_name(norm, sums): norm
     for norm in (GROUP_NORM, LAYER_NORM)
     for sums in (SUMS, SQUARED_DEVIATIONS)
-}
+} | {ROW_TOTAL: LAYER_NORM}
+# Shorter rows, as of RMS norms of queries and keys, are many: a thread sums each in what TVM
+# generates.
+_LEAST_ROW_TOTAL = 256
 # TVM numbers functions of one name.
 _NAME = re.compile(rf"({'|'.join(_NORMS)})_?\d*")
 
@@ -31,7 +35,8 @@ def match_norm_sums(name: str, function: Any) -> NormSumsProblem | None:
 
     A norm's functions are recognised by their names and their only stage: see
     :mod:`wsd.compiler.tir.legalize.group_layer_norm`. Their arguments are the input, of squared
-    deviations also the sums of the values, and the result.
+    deviations also the sums of the values, and the result. What an RMS norm sums
+    (:mod:`wsd.compiler.tir.legalize.mean`) is summed as the values of a layer norm are.
 
     Args:
         name: the function's name in its module.
@@ -49,6 +54,8 @@ def match_norm_sums(name: str, function: Any) -> NormSumsProblem | None:
     x, *sums, result = buffers
     *outer, channels = (int(extent) for extent in x.shape)
     names = tuple(name_of(buffer) for buffer in (result, x, *sums))
+    if found[1] == ROW_TOTAL and channels < _LEAST_ROW_TOTAL:
+        return None
     if _NORMS[found[1]] == LAYER_NORM:
         return NormSumsProblem(math.prod(outer), 1, 1, channels, bool(sums), names)
     batch, groups = (int(extent) for extent in result.shape)

@@ -24,6 +24,8 @@ ROW_REDUCTION = "row_reduction"
 # Norm statistics: names of the functions are norm_sums_name(norm, sums).
 GROUP_NORM, LAYER_NORM = "group", "layer"
 SUMS, SQUARED_DEVIATIONS = "total", "spread"
+# Sums of rows, of which RMS norms take the mean of squares.
+ROW_TOTAL = "row_total"
 
 
 def norm_sums_name(norm: str, sums: str) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from wsd.errors import CheckpointError
-from wsd.models.architecture import SingleFileKeys, View
+from wsd.models.architecture import SingleFileKeys, TensorView, View
 from wsd.models.sd35.original_names import (
     HEADS,
     LAYERS,
@@ -47,7 +47,11 @@ _BLOCK = re.compile(r"joint_blocks\.(\d+)\.(x|context)_block\.(.+)")
 def keys_of(family: Family, component: Component) -> SingleFileKeys:
     """Return where a single file keeps a component."""
     if component.role == DENOISER:
-        return SingleFileKeys((_TRANSFORMER,), partial(_convert_transformer, component))
+        return SingleFileKeys(
+            (_TRANSFORMER,),
+            partial(_convert_transformer, component),
+            check_model=partial(_check_model, component),
+        )
     if component.role != TEXT_ENCODER:
         return SingleFileKeys(_VAE, partial(_convert_vae, component), last_prefix_wins=True)
     place = family.conditioning.position(component.id)
@@ -82,12 +86,7 @@ def _convert_encoder(place: int, tensors: dict[str, View]) -> dict[str, View]:
 
 
 def _convert_transformer(component: Component, tensors: dict[str, View]) -> dict[str, View]:
-    """Return the transformer's tensors by diffusers' names.
-
-    Raises:
-        CheckpointError: if they are of Stable Diffusion 3 Medium or 3.5 Large.
-    """
-    _check_model(component, tensors)
+    """Return the transformer's tensors by diffusers' names."""
     last = component.config["num_layers"] - 1
     return {
         name: tensor
@@ -131,7 +130,7 @@ def _swap(tensor: View) -> View:
     return tensor.change(lambda whole: torch.cat([whole[half:], whole[:half]]))
 
 
-def _check_model(component: Component, tensors: dict[str, View]) -> None:
+def _check_model(component: Component, tensors: Mapping[str, TensorView]) -> None:
     """Refuse a transformer of another width, or with another table of positions."""
     config = component.config
     width = config["num_attention_heads"] * config["attention_head_dim"]

@@ -12,6 +12,8 @@ from wsd.models.stable_diffusion.components import NOISE, autoencoder, clip
 HIDDEN = 96
 TOKENIZER = Path(__file__).parent / "tokenizer"
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
+# For each model a folder of databases that `wsd tune` wrote.
+SCHEDULES = Path(__file__).parent / "schedules"
 
 # None of these is among the training captions; tests/unit/test_scenes.py checks it.
 EXAMPLES = (

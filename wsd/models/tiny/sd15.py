@@ -11,6 +11,7 @@ from wsd.models.tiny.common import (
     CHECKPOINTS,
     EXAMPLES,
     HIDDEN,
+    SCHEDULES,
     TOKENIZER,
     dpm_solver,
     tiny_autoencoder,
@@ -44,4 +45,5 @@ FAMILY = Family(
     guidance_scale=3.0,
     examples=EXAMPLES,
     weights=CHECKPOINTS / "tiny-sd15",
+    schedules=SCHEDULES / "tiny-sd15",
 )

@@ -13,7 +13,7 @@ import tvm
 from tvm import te
 
 from wsd.compiler.tir.schedule.row_reduction import emit_row_reduction
-from wsd.compiler.tir.stages import ROW_REDUCTION
+from wsd.compiler.tir.stages import ROW_REDUCTION, ROW_TOTAL
 from wsd.compiler.tvm_compat import shape_of
 
 _default_mean = tvm.ir.Op.get("relax.mean").get_attr("FLegalize")
@@ -38,5 +38,5 @@ def legalize_mean(builder: Any, call: Any) -> Any:
     def mean_of(total: te.Tensor) -> te.Tensor:
         return te.compute((*rows, 1), lambda *at: total(*at[:-1]) * (1.0 / width), name="mean")
 
-    total = emit_row_reduction(builder, "row_total", total_of, x)
+    total = emit_row_reduction(builder, ROW_TOTAL, total_of, x)
     return builder.call_te(mean_of, total, primfunc_name_hint="mean")
