@@ -324,7 +324,7 @@ def test_an_interval_of_guidance(model, scheduler):
     for wanted, picture in (
         (request, None),
         (replace(request, guidance_rescale=0.7), None),
-        (request, GivenPicture(pixels, 0.75)),
+        (replace(request, images=2), GivenPicture(pixels, 0.75)),
     ):
         _, latents = draw_reference(checkpoint, pipeline, wanted, Quiet(), picture=picture)
         drawn = renderer.draw(wanted, picture=picture)

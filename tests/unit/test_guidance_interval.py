@@ -45,6 +45,25 @@ def test_the_predictions_that_are_guided_are_those_of_diffusers_and_of_the_page(
             assert page == guided, (start, stop, count)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scheduler", "predictions"), [("heun", 39), ("dpmpp_sde", 39), ("pndm", 21), ("euler", 20)]
+)
+def test_schedulers_that_predict_more_often_are_why_predictions_are_counted(scheduler, predictions):
+    """diffusers' guiders compare a prediction's number with the steps: their end is unguided."""
+    checkpoint = open_checkpoint(random_checkpoint(SPECK, 0), SPECK)
+    made = build_scheduler(checkpoint.scheduler, scheduler)
+    made.set_timesteps(20)
+    assert len(made.timesteps) == predictions
+    guider = ClassifierFreeGuidance()
+    guided = []
+    for index, timestep in enumerate(made.timesteps):
+        guider.set_state(step=index, num_inference_steps=20, timestep=timestep)
+        guided.append(guider.num_conditions == 2)
+    assert guided == [True] * 20 + [False] * (predictions - 20)
+    assert list(GuidanceInterval().guided(predictions)) == list(range(predictions))
+
+
 @pytest.mark.parametrize(
     "values",
     [(0.6, 0.5), (-0.1, 0.5), (0.2, 1.1), (1.0, 1.0), (float("nan"), 1), (0, float("nan"))],
@@ -58,12 +77,20 @@ def test_no_interval_is_refused(values):
         ClassifierFreeGuidance(start=values[0], stop=values[1])
 
 
-@pytest.fixture(scope="module", params=[SPECK, SPECK_XL], ids=lambda family: family.name)
-def model(request):
+def load(family):
     """Return a checkpoint of random weights, and diffusers' pipeline of it."""
-    family = request.param
     checkpoint = open_checkpoint(random_checkpoint(family, 0), family)
     return checkpoint, load_pipeline(checkpoint)
+
+
+@pytest.fixture(scope="module", params=[SPECK, SPECK_XL], ids=lambda family: family.name)
+def model(request):
+    return load(request.param)
+
+
+@pytest.fixture(scope="module")
+def grain():
+    return load(GRAIN)
 
 
 REQUEST = GenerationRequest("a star", "blue", steps=5, guidance_scale=6.0, seed=1)
@@ -82,9 +109,15 @@ def by_guider(checkpoint, pipeline, request):
         start=interval.start,
         stop=interval.stop,
     )
+    is_flow = hasattr(pipeline, "transformer")
+    arguments = (
+        {"prompt_2": None, "prompt_3": None, **family.architecture.call_options(family)}
+        if is_flow
+        else {}
+    )
     encoded = pipeline.encode_prompt(
         request.prompt, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True,
-        negative_prompt=request.negative_prompt,
+        negative_prompt=request.negative_prompt, **arguments,
     )  # fmt: skip
     width, height = family.sizes[0]
     sizes = torch.tensor([[height, width, 0, 0, height, width]], dtype=torch.float32)
@@ -93,17 +126,21 @@ def by_guider(checkpoint, pipeline, request):
     def predict(sample, timestep, side):
         nonlocal calls
         calls += 1
+        if is_flow:
+            text, pooled = encoded[side], encoded[2 + side]
+            return pipeline.transformer(sample, text, pooled, timestep[None]).sample
         added = {"text_embeds": encoded[2 + side], "time_ids": sizes} if len(encoded) > 2 else None
         return pipeline.unet(sample, timestep, encoded[side], added_cond_kwargs=added).sample
 
     noise = torch.Generator().manual_seed(request.seed)
     latents = torch.randn(family.latent_space.shape((width, height)), generator=noise)
-    latents = latents * scheduler.init_noise_sigma
+    # Schedulers of flow matching scale neither the noise nor what the transformer takes.
+    latents = latents * (1 if is_flow else scheduler.init_noise_sigma)
     count = len(scheduler.timesteps)
     with torch.no_grad():
         for index, timestep in enumerate(scheduler.timesteps):
             guider.set_state(step=index, num_inference_steps=count, timestep=timestep)
-            sample = scheduler.scale_model_input(latents, timestep)
+            sample = latents if is_flow else scheduler.scale_model_input(latents, timestep)
             prompted = predict(sample, timestep, 0)
             without = predict(sample, timestep, 1) if guider.num_conditions == 2 else None
             guided = guider.forward(prompted, without).pred
@@ -111,11 +148,25 @@ def by_guider(checkpoint, pipeline, request):
     return latents.numpy().ravel(), calls, count
 
 
+SHARES_OF_TESTS = [(0.0, 1.0), (0.2, 0.8), (0.0, 0.5), (0.5, 0.5)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["euler", "heun", "pndm", "dpmpp_2m", "ddim"])
-@pytest.mark.parametrize("shares", [(0.0, 1.0), (0.2, 0.8), (0.0, 0.5), (0.5, 0.5)], ids=str)
+@pytest.mark.parametrize("shares", SHARES_OF_TESTS, ids=str)
 def test_the_reference_is_diffusers_guider(model, scheduler, shares):
-    checkpoint, pipeline = model
+    compare_with_guider(*model, scheduler, shares)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["flow_euler", "flow_heun"])
+@pytest.mark.parametrize("shares", SHARES_OF_TESTS, ids=str)
+def test_the_reference_of_sd35_is_diffusers_guider(grain, scheduler, shares):
+    compare_with_guider(*grain, scheduler, shares)
+
+
+def compare_with_guider(checkpoint, pipeline, scheduler, shares):
+    """Compare the reference's latents with those of a loop around diffusers' guider."""
     rescales = (0.0, 0.7) if checkpoint.family is SPECK_XL else (0.0,)
     for rescale in rescales:
         wanted = replace(
@@ -172,10 +223,22 @@ def test_with_a_picture_the_steps_that_are_run_count(model):
 
 
 @pytest.mark.slow
-def test_skip_layer_guidance_is_a_part_of_guidance():
-    """Outside of the interval the prediction with the prompt is taken alone."""
-    checkpoint = open_checkpoint(random_checkpoint(GRAIN, 0), GRAIN)
-    pipeline = load_pipeline(checkpoint)
+def test_each_picture_of_a_call_has_the_interval(model):
+    checkpoint, pipeline = model
+    wanted = replace(REQUEST, scheduler="euler", guidance_interval=GuidanceInterval(0.2, 0.8))
+    _, one = draw_reference(checkpoint, pipeline, wanted, Quiet())
+    _, two = draw_reference(checkpoint, pipeline, replace(wanted, images=2), Quiet())
+    np.testing.assert_allclose(two[: len(one)], one, rtol=1e-4, atol=1e-4)
+    assert np.abs(two[len(one) :] - one).max() > 1e-2
+
+
+@pytest.mark.slow
+def test_skip_layer_guidance_is_a_part_of_guidance(grain):
+    """Outside of the interval the prediction with the prompt is taken alone.
+
+    That is what diffusers' pipeline has for a guidance scale of 1. Its guider goes on there.
+    """
+    checkpoint, pipeline = grain
 
     def drawn(interval, skip):
         wanted = GenerationRequest("a star", "blue", steps=4, seed=1, skip_layers=skip,
@@ -185,11 +248,29 @@ def test_skip_layer_guidance_is_a_part_of_guidance():
     early, late = GuidanceInterval(0.0, 0.5), GuidanceInterval(0.5, 1.0)
     # It guides the predictions 1 and 2, of which the one is early and the other late.
     skip = SkipLayerGuidance((0, 1), 2.0, 0.0, 0.75)
-    first = replace(skip, stop=0.5)
+    first, second = replace(skip, stop=0.5), replace(skip, start=0.3)
     np.testing.assert_allclose(drawn(early, skip), drawn(early, first), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(drawn(late, first), drawn(late, None), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(drawn(late, skip), drawn(late, second), rtol=1e-5, atol=1e-5)
     assert np.abs(drawn(late, skip) - drawn(late, None)).max() > 1e-3
     assert np.abs(drawn(early, skip) - drawn(early, None)).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("interval", "skip", "said"),
+    [
+        ((0.2, 1.0), (0.01, 0.2), "is from 0.01 to 0.2 of the steps, and guidance from 0.2 to 1.0"),
+        ((0.0, 0.1), (0.1, 0.2), "is from 0.1 to 0.2 of the steps, and guidance from 0.0 to 0.1"),
+        ((0.1, 0.1), (0.1, 0.2), "guidance from 0.1 to 0.1"),
+    ],
+)
+def test_skip_layer_guidance_beside_the_interval_is_refused(interval, skip, said):
+    """It would have no effect, which nobody would see."""
+    wanted = {"prompt": "a", "skip_layers": SkipLayerGuidance((7,), 2.8, *skip)}
+    with pytest.raises(UsageError, match="skip-layer guidance is from") as raised:
+        GenerationRequest(**wanted, guidance_interval=GuidanceInterval(*interval))
+    assert said in str(raised.value)
+    assert "overlap" in raised.value.hint
+    GenerationRequest(**wanted, guidance_interval=GuidanceInterval(0.05, 0.15))
 
 
 def test_a_model_that_guides_itself_takes_none():

@@ -169,8 +169,9 @@ class GenerationRequest:
             negative prompt is read by all of them; with a prompt syntax of weights it is not, as
             in the web UI.
         skip_layers: guidance away from the prediction without some blocks, or None for none. As
-            in diffusers it has no effect without classifier-free guidance.
-        guidance_interval: in which part of the run there is guidance.
+            in diffusers' pipeline it has no effect without classifier-free guidance.
+        guidance_interval: in which part of the run there is guidance. Skip-layer guidance has an
+            effect inside of it alone, so the two must overlap.
     """
 
     prompt: str
@@ -223,6 +224,14 @@ class GenerationRequest:
         if not 0 <= self.guidance_rescale <= 1:
             raise UsageError(
                 f"guidance rescale is {self.guidance_rescale}", "it must be from 0 to 1"
+            )
+        skip, interval = self.skip_layers, self.guidance_interval
+        if skip is not None and not (interval.start < skip.stop and skip.start < interval.stop):
+            raise UsageError(
+                f"skip-layer guidance is from {skip.start} to {skip.stop} of the steps, and "
+                f"guidance from {interval.start} to {interval.stop}",
+                "let the two overlap: skip-layer guidance is a part of guidance, and has no "
+                "effect without it",
             )
         if self.clip_skip < 0:
             raise UsageError(f"clip skip is {self.clip_skip}", "it must be 0 or more layers")

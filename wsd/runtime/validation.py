@@ -11,14 +11,12 @@ from wsd.runtime.picture_fit import nearest_size
 from wsd.runtime.prompt_syntax import needs_chunks, parse_weights
 from wsd.runtime.request import GenerationRequest, SkipLayerGuidance
 from wsd.spec.manifest import Manifest
-from wsd.spec.roles import DENOISER, VAE_ENCODER_TILE
+from wsd.spec.roles import DENOISER, GUIDANCE_EMBEDDING, VAE_ENCODER_TILE
 from wsd.spec.selection import SELECTION_RULES
 from wsd.spec.tensor import Size
 
 # Key of the browser's registry of pipelines whose UNets take a mask beside the latents.
 _INPAINTING = "inpainting"
-# Input of UNets that guide themselves.
-_EMBEDDED_GUIDANCE = "timestep_cond"
 
 
 def check_ignored_rules(manifest: Manifest, ignored: str | None) -> None:
@@ -70,7 +68,7 @@ def check_conditioning(
     Raises:
         UsageError: for what has no effect, or is out of the model's range.
     """
-    if not request.guidance_interval.is_whole and _EMBEDDED_GUIDANCE in inputs:
+    if not request.guidance_interval.is_whole and GUIDANCE_EMBEDDING in inputs:
         raise UsageError(
             f"{model} guides itself, and takes no guidance start and stop",
             "leave them out: its UNet makes one prediction a step at any guidance scale",

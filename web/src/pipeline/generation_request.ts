@@ -295,6 +295,14 @@ function resolveSkipLayers(
       "both are shares of the steps, and the start is less than the stop",
     );
   }
+  const { guidanceStart = 0, guidanceStop = 1 } = options;
+  if (guidanceStart >= stop || start >= guidanceStop) {
+    throw new OptionError(
+      `skip-layer guidance is from ${start} to ${stop} of the steps, and guidance from ` +
+        `${guidanceStart} to ${guidanceStop}`,
+      "let the two overlap: skip-layer guidance is a part of guidance, and has no effect without it",
+    );
+  }
   return { layers: [...layers], scale, start, stop };
 }
 

@@ -1,14 +1,14 @@
 /** Predicts noise with classifier-free guidance, in one call of the denoiser or in two. */
 
 import type { EntryPoint, Size } from "../bundle/manifest";
-import { BLOCK_SCALES } from "../util/constants.generated";
 import { guidesAtOnce } from "../gpu/buffer_limits";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
-import type { TimeIds } from "./size_conditions";
-import { embedGuidance, GUIDANCE_EMBEDDING } from "./guidance_embedding";
+import { BLOCK_SCALES, GUIDANCE_EMBEDDING } from "../util/constants.generated";
+import { embedGuidance } from "./guidance_embedding";
 import type { GuidanceInterval } from "./guidance_interval";
 import { isGuidedAt } from "./guidance_interval";
+import type { TimeIds } from "./size_conditions";
 
 /** Name of the constant that takes the place of `time_ids` without the prompt. */
 const NEGATIVE_TIME_IDS = "negative_time_ids";

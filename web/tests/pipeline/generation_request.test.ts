@@ -564,6 +564,8 @@ describe("skip-layer guidance", () => {
     expect(skipLayers).toEqual({ layers: [3, 1], scale: 2.8, start: 0.01, stop: 0.2 });
     layers.push(2);
     expect(skipLayers!.layers).toEqual([3, 1]);
+    const overlapping = { skipGuidanceLayers: layers, guidanceStart: 0.19, guidanceStop: 0.5 };
+    expect(resolveOptions(blocks, overlapping).guidanceInterval).toEqual({ start: 0.19, stop: 0.5 });
   });
 
   test("is in the settings of pictures, and read from there", () => {
@@ -593,6 +595,16 @@ describe("skip-layer guidance", () => {
       "a start behind the stop",
       { skipGuidanceLayers: [1], skipLayerGuidanceStart: 0.2 },
       "skipLayerGuidanceStart is 0.2",
+    ],
+    [
+      "an interval of guidance that begins behind it",
+      { skipGuidanceLayers: [1], guidanceStart: 0.2 },
+      "skip-layer guidance is from 0.01 to 0.2 of the steps, and guidance from 0.2 to 1",
+    ],
+    [
+      "an interval of guidance that ends before it",
+      { skipGuidanceLayers: [1], skipLayerGuidanceStart: 0.1, guidanceStop: 0.1 },
+      "skip-layer guidance is from 0.1 to 0.2 of the steps, and guidance from 0 to 0.1",
     ],
     [
       "a picture",
