@@ -208,8 +208,8 @@ export interface GenerateOptions
    * Blocks of the transformer that are left out for skip-layer guidance, counted from 0: whole numbers
    * below `guidanceLayers(manifest)`, for Stable Diffusion 3.5 Medium 7, 8 and 9. What the transformer
    * predicts with the prompt and without them, guidance leads away from. It has an effect with a
-   * guidance scale above 1, and takes two or three calls of the transformer a step. Not with `image`;
-   * a second pass has none.
+   * guidance scale above 1 and inside of guidance's interval, and takes two or three calls of the
+   * transformer a step. Not with `image`; a second pass has none.
    */
   skipGuidanceLayers?: readonly number[] | undefined;
   /** How strongly it leads away, 0 to 50; 2.8 unless given. */

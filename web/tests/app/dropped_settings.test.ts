@@ -414,7 +414,9 @@ test("second and third prompts are taken by models that have the text encoders",
   const third = { prompt3: "e\nf", negativePrompt3: "g" };
   const three = take({ ...found, ...third }, { takesSecondPrompt: true, takesThirdPrompt: true });
   expect(three.fields).toMatchObject({ prompt2: "b c", prompt3: "e f", negative3: "g" });
-  expect(three.message).toContain("third prompt, third negative prompt. Not taken: CFG rescale 0.7.");
+  expect(three.message).toContain(
+    "third prompt, third negative prompt. Not taken: CFG rescale 0.7.",
+  );
   expect(take({ ...found, ...third }, { takesSecondPrompt: true }).message).toContain(
     "third prompt (this model does not use it); third negative prompt (this model does not use it)",
   );

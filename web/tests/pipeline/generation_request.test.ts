@@ -565,7 +565,10 @@ describe("skip-layer guidance", () => {
     layers.push(2);
     expect(skipLayers!.layers).toEqual([3, 1]);
     const overlapping = { skipGuidanceLayers: layers, guidanceStart: 0.19, guidanceStop: 0.5 };
-    expect(resolveOptions(blocks, overlapping).guidanceInterval).toEqual({ start: 0.19, stop: 0.5 });
+    expect(resolveOptions(blocks, overlapping).guidanceInterval).toEqual({
+      start: 0.19,
+      stop: 0.5,
+    });
   });
 
   test("is in the settings of pictures, and read from there", () => {

@@ -122,7 +122,9 @@ async function prepareChunks(
   const pipeline = new TextToImagePipeline(
     ...(parts as unknown as ConstructorParameters<typeof TextToImagePipeline>),
   );
-  const drawing = pipeline.generate(toyRequest("x", { size: [8, 8], guidanceScale: 7, ...options }));
+  const drawing = pipeline.generate(
+    toyRequest("x", { size: [8, 8], guidanceScale: 7, ...options }),
+  );
   const error: unknown = await drawing.catch((reason: unknown) => reason);
   return { error, prepared: prepared.filter((name) => name.includes("denoiser")) };
 }
