@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from diffusers import LatentConsistencyModelPipeline
 from safetensors.torch import load_file, save_file
 
+from pages import before_worker, browser_program
 from speck import SPECK
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.manifest import find_manifest, find_manifests, read_manifest
@@ -20,7 +22,8 @@ from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.models.stable_diffusion.components import NOISE
-from wsd.runtime.request import GenerationRequest
+from wsd.runtime.request import GenerationRequest, GuidanceInterval
+from wsd.spec.tolerances import LATENTS_TOLERANCE
 from wsd.util.progress import Quiet
 
 DRAWING = GenerationRequest("a large red circle", guidance_scale=6.0, seed=1, steps=2)
@@ -45,6 +48,47 @@ def test_two_calls_give_what_one_gives(open_model, speck, speck_renderer, tmp_pa
     used = [set(e["kernels"]) for e in manifest["entry_points"] if e["role"] not in left_out]
     assert apart.usage["pipelines"] == len(set.union(*used)) != at_once.usage["pipelines"]
     assert relative_error(apart.latents, at_once.latents) < 1e-5
+
+
+@pytest.mark.full
+def test_outside_of_an_interval_the_prompt_predicts_alone(page, origin, speck):
+    """The kernels that only one of the two functions has say how often it was called."""
+    bundle, checkpoint = speck
+    pipeline = load_pipeline(checkpoint)
+    before_worker(page, "count_kernels")
+    page.goto(origin + "blank.html")
+    page.evaluate(f"() => {{ {browser_program('calls')} }}")
+    page.evaluate("manifest => wsdCalls.load('model', manifest)", "/models/speck/manifest.json")
+    (worker,) = page.workers
+
+    def draw(**options):
+        before = worker.evaluate("() => ({ ...wsdKernels })")
+        given = {"numInferenceSteps": 4, "guidanceScale": 6, **options}
+        found = page.evaluate("options => wsdCalls.draw('model', options)", given)
+        after = worker.evaluate("() => ({ ...wsdKernels })")
+        return found["latents"], {name: after[name] - before.get(name, 0) for name in after}
+
+    entries = read_manifest(find_manifest(bundle, SPECK.name)).entry_points
+    kernels = Counter(name for entry in entries for name in set(entry.kernels))
+    own = {entry.role: [name for name in entry.kernels if kernels[name] == 1] for entry in entries}
+    single, guided = own["denoiser"], own["guided_denoiser"]
+    assert single
+    assert guided
+    whole, alone = draw()[1], draw(guidanceScale=1)[1]
+    assert all(whole[name] for name in guided)
+    assert not any(whole.get(name) for name in single)
+    assert all(alone[name] for name in single)
+    assert not any(alone[name] for name in guided)
+    for start, stop, calls in ((0.25, 0.75, 2), (0.0, 0.3, 1), (0.5, 0.5, 0)):
+        latents, ran = draw(guidanceStart=start, guidanceStop=stop)
+        wanted = GenerationRequest(
+            "a large red circle", guidance_scale=6.0, seed=3, steps=4,
+            guidance_interval=GuidanceInterval(start, stop),
+        )  # fmt: skip
+        _, expected = draw_reference(checkpoint, pipeline, wanted, Quiet())
+        assert relative_error(np.array(latents), expected) < LATENTS_TOLERANCE
+        assert all(4 * ran[name] == calls * whole[name] for name in guided)
+        assert all(4 * ran[name] == (4 - calls) * alone[name] for name in single)
 
 
 def edit(path, **changes):

@@ -16,7 +16,8 @@ from wsd.errors import UsageError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import relative_error
 from wsd.evaluate.weighted_prompts import encode_prompt, weighted_arguments
-from wsd.runtime.request import GenerationRequest
+from wsd.runtime.driver import page_options
+from wsd.runtime.request import GenerationRequest, GuidanceInterval
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PEAK_MEMORY_MARGIN
 from wsd.util.progress import Quiet
 
@@ -96,6 +97,10 @@ def test_the_planned_memory_is_kept_with_prompts_of_several_lengths(model):
     planned = manifest.peak(manifest.defaults.size, offload=False, tiling=False)
     waiting = 2 * 4 * chunks * 77 * pipeline.unet.config.cross_attention_dim
     assert renderer.usage()["peakGpuBytes"] <= PEAK_MEMORY_MARGIN * planned + waiting
+    # Nor are those of steps with guidance and of steps without it.
+    inside = {"guidanceStart": 0.5, "numInferenceSteps": 4}
+    renderer.draw_with(["a star", TWO, WORDS * 40, "a star"], options | inside)
+    assert renderer.usage()["peakGpuBytes"] <= PEAK_MEMORY_MARGIN * planned + waiting
 
 
 @of_both
@@ -147,6 +152,26 @@ def test_long_prompts_are_joined(model, case):
     # What a plain text has beyond one chunk is cut.
     plain = renderer.draw(replace(request, prompt_syntax="plain"))
     assert relative_error(plain.latents, latents) > 10 * LATENTS_TOLERANCE
+
+
+@of_both
+def test_an_interval_of_guidance(model):
+    """Prompts of one, two and three chunks, each with the functions of its own."""
+    checkpoint, pipeline, _, renderer = model
+    interval = GuidanceInterval(0.3, 0.7)
+    request = replace(REQUEST, steps=4, negative_prompt="blue", guidance_interval=interval)
+    for prompt in (TWO, THREE):
+        one = replace(request, prompt=prompt)
+        _, latents = draw_reference(checkpoint, pipeline, one, Quiet())
+        assert relative_error(renderer.draw(one).latents, latents) < LATENTS_TOLERANCE
+        whole = renderer.draw(replace(one, guidance_interval=GuidanceInterval())).latents
+        assert relative_error(whole, latents) > 5 * LATENTS_TOLERANCE
+    prompts = ["a star", TWO, THREE]
+    options = page_options(request)
+    together = renderer.draw_with(prompts, options).latents.reshape(len(prompts), -1)
+    for index, latents in enumerate(together):
+        alone = renderer.draw_with(prompts, {**options, "imageIndex": index}).latents
+        np.testing.assert_array_equal(alone, latents)
 
 
 @pytest.mark.exhaustive

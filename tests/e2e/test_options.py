@@ -18,7 +18,7 @@ from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.evaluate.weighted_prompts import weighted_arguments
 from wsd.runtime.given_picture import GivenPicture
-from wsd.runtime.request import GenerationRequest, SizeConditions
+from wsd.runtime.request import GenerationRequest, GuidanceInterval, SizeConditions
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR
 from wsd.util.progress import Quiet
 
@@ -308,6 +308,32 @@ def test_guidance_rescale(model, rescale):
     other = renderer.draw(replace(request, guidance_rescale=0.0))
     assert relative_error(other.latents, latents) > 5 * LATENTS_TOLERANCE
     assert f"CFG rescale: {rescale:g}" in drawn.settings[0]
+
+
+@pytest.mark.full
+@of_both
+@pytest.mark.parametrize("scheduler", ["heun", seldom("pndm")])
+def test_an_interval_of_guidance(model, scheduler):
+    """It is counted by predictions, those that are run of a picture's, and with other guidance."""
+    checkpoint, pipeline, renderer = model
+    interval = GuidanceInterval(0.2, 0.7)
+    request = several(scheduler, guidance_scale=9.0, guidance_interval=interval)
+    request = replace(request, prompt=PROMPTS[0], steps=4)
+    width, height = SPECK.sizes[0]
+    pixels = np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
+    for wanted, picture in (
+        (request, None),
+        (replace(request, guidance_rescale=0.7), None),
+        (replace(request, images=2), GivenPicture(pixels, 0.75)),
+    ):
+        _, latents = draw_reference(checkpoint, pipeline, wanted, Quiet(), picture=picture)
+        drawn = renderer.draw(wanted, picture=picture)
+        assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+        whole = replace(wanted, guidance_interval=GuidanceInterval())
+        other = renderer.draw(whole, picture=picture)
+        assert relative_error(other.latents, latents) > 5 * LATENTS_TOLERANCE
+        assert "Guidance start: 0.2, Guidance stop: 0.7" in drawn.settings[0]
+        assert "Guidance st" not in other.settings[0]
 
 
 SDXL_CASES = {

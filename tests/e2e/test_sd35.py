@@ -26,7 +26,7 @@ from wsd.evaluate.parity import compare
 from wsd.evaluate.weighted_prompts import encode_prompt
 from wsd.runtime.driver import LoadOptions, open_stage_renderer
 from wsd.runtime.given_picture import GivenPicture
-from wsd.runtime.request import GenerationRequest, SkipLayerGuidance
+from wsd.runtime.request import GenerationRequest, GuidanceInterval, SkipLayerGuidance
 from wsd.spec.roles import BLOCK_SCALES, DENOISER, VAE_DECODER
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR, STAGE_TOLERANCE
 from wsd.util.progress import Quiet
@@ -192,6 +192,27 @@ def test_skip_layer_guidance(checkpoint, pipeline, renderer, scheduler):
     assert relative_error(plain.latents, drawn.latents) > 10 * LATENTS_TOLERANCE
     said = "Skip guidance layers: 0 2, Skip layer guidance scale: 2, "
     assert said in drawn.settings[0]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("scheduler", ["flow_euler", "flow_heun"])
+@pytest.mark.parametrize("skip", [None, SKIP], ids=["plain", "skip-layer guidance"])
+def test_an_interval_of_guidance(checkpoint, pipeline, renderer, scheduler, skip):
+    """Skip-layer guidance guides the predictions 1 and 2, of which the interval begins with 2."""
+    wanted = GenerationRequest(
+        PROMPTS[0], "blue", steps=5, seed=3, images=2, scheduler=scheduler, skip_layers=skip,
+        guidance_interval=GuidanceInterval(0.4 if scheduler == "flow_euler" else 0.25, 0.8),
+    )  # fmt: skip
+    images, latents = draw_reference(checkpoint, pipeline, wanted, Quiet())
+    drawn = renderer.draw(wanted)
+    assert relative_error(drawn.latents, latents) < LATENTS_TOLERANCE
+    assert min(map(psnr, drawn.images, images)) > PICTURE_PSNR
+    others = [replace(wanted, guidance_interval=GuidanceInterval())]
+    if skip is not None:
+        others.append(replace(wanted, skip_layers=None))
+    for other in others:
+        assert relative_error(renderer.draw(other).latents, latents) > 5 * LATENTS_TOLERANCE
+    assert "Guidance start: 0." in drawn.settings[0]
 
 
 @pytest.mark.exhaustive

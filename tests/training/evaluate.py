@@ -20,8 +20,9 @@ from training.shape_metrics import Score, score
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.cli.main import run_command
-from wsd.evaluate.diffusers_reference import load_pipeline
+from wsd.evaluate.diffusers_reference import guided_within, load_pipeline
 from wsd.models.registry import Family, find_family
+from wsd.runtime.request import GuidanceInterval
 from wsd.util.files import write_atomically
 from wsd.util.progress import Progress
 
@@ -64,24 +65,33 @@ def rates(scores: Sequence[Score]) -> dict[str, float]:
     return found
 
 
-def diffusers_draw(family: Family, pipeline: Any, guidance: float, steps: int, seed: int) -> Draw:
+def diffusers_draw(
+    family: Family,
+    pipeline: Any,
+    guidance: float,
+    steps: int,
+    seed: int,
+    interval: GuidanceInterval | None = None,
+) -> Draw:
     """Return a function that draws prompts (n) as images (n, edge, edge, 3) uint8 with diffusers.
 
-    Picture ``n`` of a call starts from ``seed + n``.
+    Picture ``n`` of a call starts from ``seed + n``. Guidance has an effect in all steps, or in
+    those of an interval.
     """
     width, height = family.sizes[0]
 
     def draw(prompts: Sequence[str]) -> np.ndarray:
-        drawn = pipeline(
-            list(prompts),
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            generator=[torch.Generator().manual_seed(seed + n) for n in range(len(prompts))],
-            width=width,
-            height=height,
-            output_type="np",
-            **family.architecture.call_options(family),
-        )
+        with guided_within(pipeline, interval or GuidanceInterval()):
+            drawn = pipeline(
+                list(prompts),
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                generator=[torch.Generator().manual_seed(seed + n) for n in range(len(prompts))],
+                width=width,
+                height=height,
+                output_type="np",
+                **family.architecture.call_options(family),
+            )
         pictures: np.ndarray = (drawn.images * 255).round().astype(np.uint8)
         return pictures
 
@@ -139,6 +149,13 @@ def _wrapped(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
 @click.option("--count", default=200, show_default=True, help="Held-out prompts.")
 @click.option("--guidance", type=float, help="The model's own unless given; repeatable.",
               multiple=True)  # fmt: skip
+@click.option(
+    "--interval",
+    type=(float, float),
+    default=(0.0, 1.0),
+    show_default=True,
+    help="Shares of the steps after which guidance begins and ends.",
+)
 @click.option("--steps", default=20, show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Of the first picture's noise.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Draw with this bundle's page.")
@@ -146,28 +163,33 @@ def _wrapped(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
 @click.option("--json", "figures", type=click.Path(path_type=Path), help="Write the rates here.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet here.")
 def main(
-    model: str, weights: str | None, count: int, guidance: tuple[float, ...], steps: int,
-    seed: int, bundle: Path | None, device: str, figures: Path | None, sheet: Path | None,
+    model: str, weights: str | None, count: int, guidance: tuple[float, ...],
+    interval: tuple[float, float], steps: int, seed: int, bundle: Path | None, device: str,
+    figures: Path | None, sheet: Path | None,
 ) -> None:  # fmt: skip
     """Draw held-out prompts and say how often colour, shape, relation … are right."""
     family = find_family(model)
+    guided = GuidanceInterval(*interval)
     wanted = held_out_scenes(count)
     table = {}
     for scale in guidance or (family.guidance_scale,):
         if bundle is None:
             checkpoint = open_checkpoint(choose_checkpoint(family, weights, None), family)
             pipeline = load_pipeline(checkpoint).to(device)
-            draw = diffusers_draw(family, pipeline, scale, steps, seed)
+            draw = diffusers_draw(family, pipeline, scale, steps, seed, guided)
             found, images = evaluate(wanted, draw, Progress())
         else:
             from training.bundle_sampler import browser_draw
 
-            with browser_draw(bundle, scale, steps, seed) as draw:
+            with browser_draw(bundle, scale, steps, seed, guided) as draw:
                 found, images = evaluate(wanted, draw, Progress())
         table[f"{scale:g}"] = {name: round(value, 4) for name, value in rates(found).items()}
         print(f"guidance {scale:g}:", json.dumps(table[f"{scale:g}"]), flush=True)
     if figures is not None:
-        report = {"model": model, "prompts": count, "steps": steps, "by_guidance": table}
+        report = {
+            "model": model, "prompts": count, "steps": steps, "interval": interval,
+            "by_guidance": table,
+        }  # fmt: skip
         write_atomically(figures, json.dumps(report, indent=2).encode() + b"\n")
     if sheet is not None:
         sheet.parent.mkdir(parents=True, exist_ok=True)

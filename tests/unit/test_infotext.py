@@ -11,7 +11,12 @@ from wsd.models.schedulers import SCHEDULERS
 from wsd.runtime.driver import page_options
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.infotext import format_settings
-from wsd.runtime.request import GenerationRequest, SizeConditions, SkipLayerGuidance
+from wsd.runtime.request import (
+    GenerationRequest,
+    GuidanceInterval,
+    SizeConditions,
+    SkipLayerGuidance,
+)
 from wsd.spec.picture import FITS
 
 REQUEST = GenerationRequest(
@@ -64,7 +69,11 @@ def of_prompt(request):
         "negativePrompt3": request.negative_prompt3,
         "guidanceRescale": request.guidance_rescale,
         "clipSkip": request.clip_skip,
-        **{name: value for name, value in page_options(request).items() if name.startswith("skip")},
+        **{
+            name: value
+            for name, value in page_options(request).items()
+            if name.startswith("skip") or name in ("guidanceStart", "guidanceStop")
+        },
         "conditions": {camel[name]: pair for name, pair in request.conditions.given().items()},
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -85,6 +94,8 @@ CHANGES = {
     "third prompts": {"prompt3": "two, (three:1.2)", "negative_prompt3": ""},
     "sizes": {"conditions": SizeConditions((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12))},
     "rescale": {"guidance_rescale": 0.7},
+    "an interval": {"guidance_interval": GuidanceInterval(0.0, 1 / 3)},
+    "a later interval": {"guidance_interval": GuidanceInterval(0.2, 1.0)},
     "skipped layers": {"clip_skip": 1},
     "skip-layer guidance": {"skip_layers": SkipLayerGuidance((7, 8, 9), 3.0, 0.0, 1 / 3)},
     "whole numbers": {"guidance_scale": 8.0, "eta": 1.0, "seed": -5},

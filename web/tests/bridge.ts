@@ -18,6 +18,7 @@ import type {
 import { makeWasiImports } from "../src/gpu/tvm/wasi";
 import { BrownianTree } from "../src/pipeline/brownian_tree";
 import { embedGuidance } from "../src/pipeline/guidance_embedding";
+import { isGuidedAt } from "../src/pipeline/guidance_interval";
 import { coverMasked, shrinkMask, takeLatents } from "../src/pipeline/picture_latents";
 import { seedWords } from "../src/pipeline/seed_sequence";
 import { resizeBytes } from "../src/picture/resample";
@@ -59,6 +60,7 @@ type Request =
   | { call: "cover_masked"; pixels: number[]; mask: number[]; size: [number, number] }
   | { call: "shrink_mask"; mask: number[]; size: [number, number]; factor: number }
   | { call: "embed_guidance"; scale: number; width: number }
+  | { call: "guided_at"; intervals: [start: number, stop: number][]; counts: number[] }
   | { call: "betaQuantile"; shares: number[]; shape: number }
   | { call: "wasm"; file: string }
   | {
@@ -157,6 +159,12 @@ function answer(request: Request): unknown {
       return Array.from(shrinkMask(new Uint8Array(request.mask), request.size, request.factor));
     case "embed_guidance":
       return Array.from(embedGuidance(request.scale, request.width));
+    case "guided_at":
+      return request.intervals.map(([start, stop]) =>
+        request.counts.map((count) =>
+          Array.from({ length: count }, (_, index) => isGuidedAt({ start, stop }, index, count)),
+        ),
+      );
     case "betaQuantile":
       return request.shares.map((share) => betaQuantile(share, request.shape));
     case "resize": {

@@ -73,7 +73,7 @@ const FOUND: Record<keyof FoundSettings, true> = {
   ...{ guidanceRescale: true, conditions: true, clipSkip: true, isOurs: true },
   ...{ clipStop: true, inversions: true, skipGuidanceLayers: true, skipLayerGuidanceScale: true },
   ...{ skipLayerGuidanceStart: true, skipLayerGuidanceStop: true, prompt3: true },
-  negativePrompt3: true,
+  ...{ negativePrompt3: true, guidanceStart: true, guidanceStop: true },
 };
 
 test("the row of readSettings has what it can find", () => {

@@ -341,6 +341,12 @@ _REQUEST = {
     "guidance_rescale": click.option(
         "--guidance-rescale", type=float, default=0, metavar="X",
         help="Against overexposure: 0, which changes nothing, to 1."),
+    "guidance_start": click.option(
+        "--guidance-start", type=float, default=0, metavar="X",
+        help="Share of the steps before which there is no guidance, 0 to 1."),
+    "guidance_stop": click.option(
+        "--guidance-stop", type=float, default=1, metavar="X",
+        help="Share of the steps from which on there is none, 0 to 1."),
     "clip_skip": click.option(
         "--clip-skip", type=click.IntRange(0), default=0, metavar="N",
         help="How many of the text encoders' last layers are left out, as in diffusers: the web "
@@ -621,9 +627,10 @@ def request_options(*without: str) -> Callable[[Callback], Callback]:
             seed: int, size: Size | None, scheduler: str | None, eta: float | None,
             prompt_syntax: PromptSyntax, prompt2: str | None, negative2: str | None,
             prompt3: str | None, negative3: str | None,
-            guidance_rescale: float, clip_skip: int, images: int = 1, **rest: Any,
+            guidance_rescale: float, guidance_start: float, guidance_stop: float, clip_skip: int,
+            images: int = 1, **rest: Any,
         ) -> None:  # fmt: skip
-            from wsd.runtime.request import GenerationRequest, SizeConditions
+            from wsd.runtime.request import GenerationRequest, GuidanceInterval, SizeConditions
 
             skip_layers = _read_skip_layers(
                 *(rest.pop(name) for name in _REQUEST if name.startswith("skip_"))
@@ -633,6 +640,7 @@ def request_options(*without: str) -> Callable[[Callback], Callback]:
                 prompt, negative, steps, guidance, seed, size, scheduler, eta, images,
                 prompt_syntax, prompt2, negative2, guidance_rescale, SizeConditions(**conditions),
                 clip_skip, skip_layers, prompt3, negative3,
+                GuidanceInterval(guidance_start, guidance_stop),
             )  # fmt: skip
             command(request=request, **rest)
 

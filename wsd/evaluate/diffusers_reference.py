@@ -27,7 +27,7 @@ from wsd.models.resolution import is_size
 from wsd.models.schedulers import build_scheduler, max_steps, min_steps, noise_kind
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.picture_fit import nearest_size
-from wsd.runtime.request import GenerationRequest
+from wsd.runtime.request import GenerationRequest, GuidanceInterval
 from wsd.runtime.validation import check_conditioning
 from wsd.spec.parameter import Storage
 from wsd.spec.roles import BLOCK_SCALES, SAFETY_CHECKER
@@ -266,7 +266,7 @@ def check_drawing(
         family.name,
         len(family.conditioning.encoders),
         family.conditioning.empty_negative,
-        takes_sizes="time_ids" in constants,
+        inputs=constants,
         has_picture=picture is not None,
         max_clip_skip=family.architecture.max_clip_skip(family),
         prompt_chunks=family.prompt_chunks,
@@ -375,7 +375,7 @@ def draw_reference(
         if "eta" not in inspect.signature(type(pipeline).__call__).parameters:
             # Its schedulers, of flow matching, add no share of DDPM's noise.
             del arguments["eta"]
-        with restored_level(pipeline):
+        with restored_level(pipeline), guided_within(pipeline, request.guidance_interval):
             drawn = pipeline(**{**arguments, **given}).images
         if decodes:
             with torch.no_grad():
@@ -424,6 +424,48 @@ def _require_rescale(pipeline: type) -> None:
             f"diffusers' {pipeline.__name__} has no guidance rescale",
             "leave it out, or draw from the prompt alone",
         )
+
+
+@contextmanager
+def guided_within(pipeline: Any, interval: GuidanceInterval) -> Iterator[None]:
+    """Let a pipeline guide within an interval alone; diffusers' pipelines have no such argument.
+
+    A pipeline predicts with both texts as one batch, the prompt's behind the other. Outside of the
+    interval its denoiser answers with the prompt's prediction for both: guidance adds their
+    difference, which is 0. The prediction without some blocks is replaced likewise, because
+    skip-layer guidance is a part of classifier-free guidance.
+
+    Args:
+        pipeline: whose denoiser answers otherwise as long as this lasts.
+        interval: in which it is as it was.
+    """
+    if interval.is_whole:
+        yield
+        return
+    predicted = 0
+    prompted: torch.Tensor | None = None
+
+    def keep_prompted(
+        _module: Any, _inputs: Any, options: dict[str, Any], found: tuple[torch.Tensor]
+    ) -> tuple[torch.Tensor]:
+        nonlocal predicted, prompted
+        if not pipeline.do_classifier_free_guidance:
+            return found
+        if options.get("skip_layers") is not None:
+            return found if prompted is None else (prompted,)
+        index, predicted = predicted, predicted + 1
+        prompted = None
+        if index in interval.guided(pipeline.num_timesteps):
+            return found
+        prompted = found[0].chunk(2)[1]
+        return (torch.cat([prompted, prompted]),)
+
+    denoiser = getattr(pipeline, "transformer", None) or pipeline.unet
+    hook = denoiser.register_forward_hook(keep_prompted, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _nudge_start(pipeline: Any, amount: float) -> None:

@@ -31,7 +31,7 @@ from wsd.runtime.page_types import (
     read_answer,
 )
 from wsd.runtime.prompt_syntax import PromptSyntax
-from wsd.runtime.request import GenerationRequest, SkipLayerGuidance
+from wsd.runtime.request import GenerationRequest, GuidanceInterval, SkipLayerGuidance
 from wsd.runtime.server import served
 from wsd.runtime.settings import check_settings, settle_request
 from wsd.runtime.validation import check_ignored_rules, check_picture
@@ -499,6 +499,7 @@ def page_options(
         "prompt3": request.prompt3,
         "negativePrompt3": request.negative_prompt3,
         "guidanceRescale": request.guidance_rescale or None,
+        **_interval_options(request.guidance_interval),
         "clipSkip": request.clip_skip or None,
         **_skip_layer_options(request.skip_layers),
         **{_camel_case(name): list(pair) for name, pair in request.conditions.given().items()},
@@ -506,6 +507,13 @@ def page_options(
     given = {name: value for name, value in options.items() if value is not None}
     of_picture = {} if picture is None else dict(_picture_options(picture))
     return cast(GenerateOptions, {**given, **of_picture})
+
+
+def _interval_options(interval: GuidanceInterval) -> dict[str, Any]:
+    """Return the interval of guidance as the page's ``generate`` takes it."""
+    if interval.is_whole:
+        return {}
+    return {"guidanceStart": interval.start, "guidanceStop": interval.stop}
 
 
 def _skip_layer_options(skip: SkipLayerGuidance | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from wsd.models.schedulers import SCHEDULERS
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.prompt_syntax import has_syntax
-from wsd.runtime.request import GenerationRequest, SkipLayerGuidance
+from wsd.runtime.request import GenerationRequest, GuidanceInterval, SkipLayerGuidance
 
 _WEB_UI = "A1111"
 # Characters for which a value stands in quotation marks.
@@ -99,6 +99,7 @@ def _pairs_of_prompt(request: GenerationRequest) -> list[str]:
         *([] if third is None else [f"Prompt 3: {_quote(third)}"]),
         *([] if third_negative is None else [f"Negative prompt 3: {_quote(third_negative)}"]),
         *([f"CFG rescale: {_number(rescale)}"] if rescale > 0 else []),
+        *_pairs_of_interval(request.guidance_interval),
         *_pairs_of_skip_layers(request.skip_layers),
         # The web UI counts the layer at which it stops, from the last one.
         *([f"Clip skip: {request.clip_skip + 1}"] if request.clip_skip else []),
@@ -106,6 +107,15 @@ def _pairs_of_prompt(request: GenerationRequest) -> list[str]:
             f"{_CONDITIONS[name][0]}: {_CONDITIONS[name][1].join(map(str, pair))}"
             for name, pair in request.conditions.given().items()
         ),
+    ]
+
+
+def _pairs_of_interval(interval: GuidanceInterval) -> list[str]:
+    if interval.is_whole:
+        return []
+    return [
+        f"Guidance start: {_number(interval.start)}",
+        f"Guidance stop: {_number(interval.stop)}",
     ]
 
 

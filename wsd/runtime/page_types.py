@@ -44,6 +44,8 @@ class GenerateOptions(TypedDict, total=False):
     prompt3: str | list[str]
     negativePrompt3: str | list[str]
     guidanceRescale: float
+    guidanceStart: float
+    guidanceStop: float
     skipGuidanceLayers: list[int]
     skipLayerGuidanceScale: float
     skipLayerGuidanceStart: float

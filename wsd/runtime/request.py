@@ -97,6 +97,48 @@ class SkipLayerGuidance:
 
 
 @dataclass(frozen=True)
+class GuidanceInterval:
+    """The part of a run in which classifier-free guidance has an effect.
+
+    Kynkäänniemi et al. 2024, "Applying guidance in a limited interval improves sample and
+    distribution quality in diffusion models"; the arguments are those of diffusers'
+    ``ClassifierFreeGuidance``. Outside of it the prediction with the prompt is taken alone.
+
+    Attributes:
+        start: share of the run's predictions before which there is none, from 0 to below 1.
+        stop: share from which on there is none, from ``start`` up to 1.
+    """
+
+    start: float = 0.0
+    stop: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what diffusers refuses."""
+        if not (0 <= self.start < 1 and self.start <= self.stop <= 1):
+            raise UsageError(
+                f"guidance starts at {self.start} and stops at {self.stop}",
+                "both are shares of the steps: the start is from 0 to below 1, and the stop from "
+                "the start up to 1",
+            )
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether all predictions are guided, however many there are."""
+        return self == GuidanceInterval()
+
+    def guided(self, predictions: int) -> range:
+        """Return the indices of the predictions that are guided, rounded as in diffusers.
+
+        diffusers counts the steps of a run. They are its predictions but with schedulers that
+        predict more often, of which it would leave the last ones unguided without any interval.
+
+        Args:
+            predictions: how many a run has.
+        """
+        return range(int(self.start * predictions), int(self.stop * predictions))
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """What to draw; the names are diffusers'.
 
@@ -127,7 +169,9 @@ class GenerationRequest:
             negative prompt is read by all of them; with a prompt syntax of weights it is not, as
             in the web UI.
         skip_layers: guidance away from the prediction without some blocks, or None for none. As
-            in diffusers it has no effect without classifier-free guidance.
+            in diffusers' pipeline it has no effect without classifier-free guidance.
+        guidance_interval: in which part of the run there is guidance. Skip-layer guidance has an
+            effect inside of it alone, so the two must overlap.
     """
 
     prompt: str
@@ -148,6 +192,7 @@ class GenerationRequest:
     skip_layers: SkipLayerGuidance | None = None
     prompt3: str | None = None
     negative_prompt3: str | None = None
+    guidance_interval: GuidanceInterval = field(default_factory=GuidanceInterval)
 
     def texts(self) -> tuple[str, str, str]:
         """Return what the first, a second and a third text encoder read."""
@@ -179,6 +224,14 @@ class GenerationRequest:
         if not 0 <= self.guidance_rescale <= 1:
             raise UsageError(
                 f"guidance rescale is {self.guidance_rescale}", "it must be from 0 to 1"
+            )
+        skip, interval = self.skip_layers, self.guidance_interval
+        if skip is not None and not (interval.start < skip.stop and skip.start < interval.stop):
+            raise UsageError(
+                f"skip-layer guidance is from {skip.start} to {skip.stop} of the steps, and "
+                f"guidance from {interval.start} to {interval.stop}",
+                "let the two overlap: skip-layer guidance is a part of guidance, and has no "
+                "effect without it",
             )
         if self.clip_skip < 0:
             raise UsageError(f"clip skip is {self.clip_skip}", "it must be 0 or more layers")

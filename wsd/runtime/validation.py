@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from wsd.errors import UsageError
@@ -10,7 +11,7 @@ from wsd.runtime.picture_fit import nearest_size
 from wsd.runtime.prompt_syntax import needs_chunks, parse_weights
 from wsd.runtime.request import GenerationRequest, SkipLayerGuidance
 from wsd.spec.manifest import Manifest
-from wsd.spec.roles import DENOISER, VAE_ENCODER_TILE
+from wsd.spec.roles import DENOISER, GUIDANCE_EMBEDDING, VAE_ENCODER_TILE
 from wsd.spec.selection import SELECTION_RULES
 from wsd.spec.tensor import Size
 
@@ -44,7 +45,7 @@ def check_conditioning(
     encoders: int,
     empty_negative: str,
     *,
-    takes_sizes: bool,
+    inputs: Collection[str],
     has_picture: bool,
     max_clip_skip: int,
     prompt_chunks: int,
@@ -58,7 +59,7 @@ def check_conditioning(
         encoders: how many text encoders it has.
         empty_negative: what no negative prompt stands for; see
             :class:`wsd.models.conditioning.Conditioning`.
-        takes_sizes: whether its UNet is told of sizes.
+        inputs: names of what its denoiser takes beside latents, a timestep and texts.
         has_picture: whether a picture is drawn from.
         max_clip_skip: how many layers of its text encoders can be left out.
         prompt_chunks: the most chunks that a prompt may have.
@@ -67,6 +68,11 @@ def check_conditioning(
     Raises:
         UsageError: for what has no effect, or is out of the model's range.
     """
+    if not request.guidance_interval.is_whole and GUIDANCE_EMBEDDING in inputs:
+        raise UsageError(
+            f"{model} guides itself, and takes no guidance start and stop",
+            "leave them out: its UNet makes one prediction a step at any guidance scale",
+        )
     if request.skip_layers is not None:
         check_skip_layers(request.skip_layers, model, blocks, has_picture=has_picture)
     if request.clip_skip > max_clip_skip:
@@ -98,7 +104,7 @@ def check_conditioning(
             "give both: without a negative prompt this model takes zeros for the whole of it",
         )
     given = request.conditions.given()
-    if given and not takes_sizes:
+    if given and "time_ids" not in inputs:
         raise UsageError(
             f"{model} takes no {next(iter(given)).replace('_', ' ')}",
             "models of SDXL are told of sizes; leave it out",
@@ -208,9 +214,7 @@ def check_picture(
         name,
         len(manifest.conditioning.encoders),
         manifest.conditioning.empty_negative,
-        takes_sizes=any(
-            spec.name == "time_ids" for entry in manifest.entry_points for spec in entry.inputs
-        ),
+        inputs={spec.name for entry in manifest.entry_points for spec in entry.inputs},
         has_picture=picture is not None,
         max_clip_skip=manifest.max_clip_skip,
         prompt_chunks=manifest.prompt_chunks,

@@ -42,6 +42,9 @@ RGBA_TO_IMAGE: Final = "rgba_to_image"
 TEXT_STATES: Final = "text_embeddings"
 # Name of a denoiser's input, (1, blocks): 1 for a block that runs, 0 for one that is left out.
 BLOCK_SCALES: Final = "block_scales"
+# Name of a denoiser's input for the embedded guidance scale, as diffusers calls it; a denoiser that
+# takes it guides itself.
+GUIDANCE_EMBEDDING: Final = "timestep_cond"
 # Sum of tensors times coefficients, which is all that a scheduler computes on the GPU.
 LINEAR_COMBINATION: Final = "linear_combination"
 # Latents where a mask is 1, and noised latents of a picture where it is 0.

@@ -196,11 +196,20 @@ export interface GenerateOptions
    */
   guidanceRescale?: number | undefined;
   /**
+   * Share of the steps after which guidance begins, from 0 to below 1; 0 unless given. In the other
+   * steps the model predicts with the prompt alone, which takes about half of the operations
+   * (Kynkäänniemi et al. 2024). It has an effect with a guidance scale above 1. A model that guides
+   * itself refuses it.
+   */
+  guidanceStart?: number | undefined;
+  /** Share of the steps after which guidance ends, from the start up to 1; 1 unless given. */
+  guidanceStop?: number | undefined;
+  /**
    * Blocks of the transformer that are left out for skip-layer guidance, counted from 0: whole numbers
    * below `guidanceLayers(manifest)`, for Stable Diffusion 3.5 Medium 7, 8 and 9. What the transformer
    * predicts with the prompt and without them, guidance leads away from. It has an effect with a
-   * guidance scale above 1, and takes two or three calls of the transformer a step. Not with `image`;
-   * a second pass has none.
+   * guidance scale above 1 and inside of guidance's interval, and takes two or three calls of the
+   * transformer a step. Not with `image`; a second pass has none.
    */
   skipGuidanceLayers?: readonly number[] | undefined;
   /** How strongly it leads away, 0 to 50; 2.8 unless given. */

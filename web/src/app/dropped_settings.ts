@@ -535,9 +535,10 @@ class Adoption {
   private nameWhatProgramsSet(): void {
     const { guidanceRescale = 0 } = this.found;
     if (guidanceRescale > 0) this.refused.push(pair("CFG rescale", String(guidanceRescale)));
-    const { prompt3, negativePrompt3 } = this.found;
-    if (prompt3) this.refused.push(pair("Prompt 3", shorten(prompt3)));
-    if (negativePrompt3) this.refused.push(pair("Negative prompt 3", shorten(negativePrompt3)));
+    const { guidanceStart, guidanceStop } = this.found;
+    if (guidanceStart) this.refused.push(pair("Guidance start", String(guidanceStart)));
+    if (guidanceStop !== undefined && guidanceStop < 1)
+      this.refused.push(pair("Guidance stop", String(guidanceStop)));
     const { skipGuidanceLayers: layers } = this.found;
     if (layers !== undefined) this.refused.push(pair("Skip guidance layers", String(layers)));
     for (const [name, numbers] of Object.entries(this.found.conditions ?? {})) {

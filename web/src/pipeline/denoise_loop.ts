@@ -219,7 +219,8 @@ export class DenoiseLoop {
     const { size } = this.options;
     const makeInput = (): Tensor =>
       step.inputScale === 1 ? sample : this.model.combine(size, [[sample, step.inputScale]]);
-    return this.predictor.predict(makeInput, { timestep: step.timestep, index }, constants, texts);
+    const moment = { timestep: step.timestep, index, count: this.run.steps.length };
+    return this.predictor.predict(makeInput, moment, constants, texts);
   }
 
   /** Compute the next latents; disposes of `model` and `noise`. */

@@ -45,6 +45,8 @@ import {
   show,
   withoutNulls,
 } from "../util/option_checks";
+import { resolveInterval } from "./guidance_interval";
+import type { GuidanceInterval } from "./guidance_interval";
 import type { Inversion } from "./inversion";
 import { requireSafetyChecker } from "./safety_checker";
 import { resolveConditions } from "./size_conditions";
@@ -149,6 +151,8 @@ export interface GenerationRequest extends RequestTexts {
   conditions?: SizeConditions | undefined;
   /** How much the guided prediction is brought to the deviation of the prompt's; 0 unless given. */
   guidanceRescale?: number | undefined;
+  /** In which part of a run there is guidance; the whole run unless given. */
+  guidanceInterval?: GuidanceInterval | undefined;
   /** Guidance away from what is predicted without some blocks; none unless given. */
   skipLayers?: SkipLayerGuidance | undefined;
   steps: number;
@@ -219,6 +223,7 @@ export function resolveRequest(
     embeddings,
     conditions: resolveConditions(manifest, options, options.image !== undefined),
     guidanceRescale: options.guidanceRescale,
+    guidanceInterval: resolveInterval(manifest, size, options),
     skipLayers: resolveSkipLayers(manifest, options),
     ...resolveSteps(manifest, options),
     guidanceScale: options.guidanceScale ?? defaults.guidance_scale,
@@ -288,6 +293,14 @@ function resolveSkipLayers(
     throw new OptionError(
       `skipLayerGuidanceStart is ${start}, and skipLayerGuidanceStop is ${stop}`,
       "both are shares of the steps, and the start is less than the stop",
+    );
+  }
+  const { guidanceStart = 0, guidanceStop = 1 } = options;
+  if (guidanceStart >= stop || start >= guidanceStop) {
+    throw new OptionError(
+      `skip-layer guidance is from ${start} to ${stop} of the steps, and guidance from ` +
+        `${guidanceStart} to ${guidanceStop}`,
+      "let the two overlap: skip-layer guidance is a part of guidance, and has no effect without it",
     );
   }
   return { layers: [...layers], scale, start, stop };

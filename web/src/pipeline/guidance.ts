@@ -1,12 +1,14 @@
 /** Predicts noise with classifier-free guidance, in one call of the denoiser or in two. */
 
-import type { Size } from "../bundle/manifest";
-import { BLOCK_SCALES } from "../util/constants.generated";
+import type { EntryPoint, Size } from "../bundle/manifest";
 import { guidesAtOnce } from "../gpu/buffer_limits";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
+import { BLOCK_SCALES, GUIDANCE_EMBEDDING } from "../util/constants.generated";
+import { embedGuidance } from "./guidance_embedding";
+import type { GuidanceInterval } from "./guidance_interval";
+import { isGuidedAt } from "./guidance_interval";
 import type { TimeIds } from "./size_conditions";
-import { embedGuidance, GUIDANCE_EMBEDDING } from "./guidance_embedding";
 
 /** Name of the constant that takes the place of `time_ids` without the prompt. */
 const NEGATIVE_TIME_IDS = "negative_time_ids";
@@ -32,6 +34,8 @@ export interface Guidance {
   atOnce: boolean;
   /** How much the guided prediction is brought to the deviation of the prompt's, 0 to 1. */
   rescale: number;
+  /** In which part of a run there is guidance; undefined for the whole run. */
+  interval: GuidanceInterval | undefined;
   /** What the denoiser is told of sizes; it has no effect on one that takes none. */
   timeIds: TimeIds;
   /** Guidance away from what is predicted without some blocks; undefined for none. */
@@ -55,10 +59,15 @@ export interface Moment {
   timestep: number;
   /** Index of the prediction in the run: some schedulers take two in a step. */
   index: number;
+  /** How many predictions the run has. */
+  count: number;
 }
 
 /** Calls the denoiser for the steps of one request. */
 export class NoisePredictor {
+  /** The function of the last call, whose workspace is kept for the next one. */
+  private last: EntryPoint | undefined;
+
   constructor(
     private readonly model: Model,
     private readonly size: Size,
@@ -114,14 +123,20 @@ export class NoisePredictor {
     text: GuidedText,
   ): Promise<Tensor> {
     const { model } = this;
-    const { rescale } = this.guidance;
-    if (text.unconditional === undefined || this.takesOneCall(text.chunks)) {
+    const { rescale, interval } = this.guidance;
+    const isGuided =
+      text.unconditional !== undefined && isGuidedAt(interval, moment.index, moment.count);
+    const atOnce = isGuided && this.guidesAtOnce(text.chunks);
+    const entry = model.denoiser(this.size, text.chunks, atOnce);
+    await this.switchTo(entry);
+    if (!isGuided || atOnce) {
+      const read = atOnce ? text : { ...text, unconditional: undefined };
       return model.runtime.scope(() =>
-        this.predictOnce(makeLatents(), moment.timestep, constants, text),
+        this.predictOnce(entry, makeLatents(), moment.timestep, constants, read),
       );
     }
     const { guided, prompted } = model.kept(() =>
-      this.predictTwice(makeLatents(), moment, constants, text),
+      this.predictTwice(entry, makeLatents(), moment, constants, text),
     );
     if (rescale === 0) {
       prompted!.dispose();
@@ -140,31 +155,41 @@ export class NoisePredictor {
     }
   }
 
+  /**
+   * Free the workspace of the last call's function if another one follows, so that the GPU does not hold
+   * both: prompts of other numbers of chunks, and steps inside and outside of an interval, take others.
+   */
+  private async switchTo(entry: EntryPoint): Promise<void> {
+    const { last, model } = this;
+    this.last = entry;
+    if (last === undefined || last === entry) return;
+    await model.runtime.sync();
+    model.runtime.releaseWorkspace();
+  }
+
   /** Whether both predictions for a prompt of so many chunks take one call. */
-  private takesOneCall(chunks: number): boolean {
+  private guidesAtOnce(chunks: number): boolean {
     const { manifest, limits } = this.model;
     return this.guidance.atOnce && guidesAtOnce(manifest, this.size, limits, chunks);
   }
 
   /** Predict in one call, without guidance or with it. Call within a scope. */
   private predictOnce(
+    entry: EntryPoint,
     latents: Tensor,
     timestep: number,
     constants: NamedTensors,
-    { chunks, conditional, unconditional }: GuidedText,
+    { conditional, unconditional }: Pick<GuidedText, "conditional" | "unconditional">,
   ): Tensor {
-    const { model } = this;
     const inputs = { latents, timestep: this.makeScalar(timestep), ...constants };
-    if (unconditional === undefined)
-      return this.callDenoiser({ ...inputs, ...conditional }, chunks);
+    if (unconditional === undefined) return this.call(entry, { ...inputs, ...conditional });
     const negative = Object.entries(unconditional).map(([name, text]) => [
       `negative_${name}`,
       text,
     ]);
     const both = { ...conditional, ...(Object.fromEntries(negative) as NamedTensors) };
     const guidance_scale = this.makeScalar(this.guidance.scale);
-    const entry = model.denoiser(this.size, chunks, true);
-    return model.call(entry, { ...inputs, ...both, guidance_scale }).noise_prediction!;
+    return this.call(entry, { ...inputs, ...both, guidance_scale });
   }
 
   /**
@@ -172,10 +197,11 @@ export class NoisePredictor {
    * within a scope.
    */
   private predictTwice(
+    entry: EntryPoint,
     latents: Tensor,
     { timestep, index }: Moment,
     constants: NamedTensors,
-    { chunks, conditional, unconditional }: GuidedText,
+    { conditional, unconditional }: GuidedText,
   ): { guided: Tensor; prompted: Tensor } {
     const {
       [NEGATIVE_TIME_IDS]: negativeTimeIds,
@@ -183,15 +209,12 @@ export class NoisePredictor {
       ...shared
     } = constants;
     const inputs = { latents, timestep: this.makeScalar(timestep), ...shared };
-    const prompted = this.callDenoiser({ ...inputs, ...conditional }, chunks);
-    const without = this.callDenoiser(
-      {
-        ...inputs,
-        ...(negativeTimeIds === undefined ? {} : { time_ids: negativeTimeIds }),
-        ...unconditional,
-      },
-      chunks,
-    );
+    const prompted = this.call(entry, { ...inputs, ...conditional });
+    const without = this.call(entry, {
+      ...inputs,
+      ...(negativeTimeIds === undefined ? {} : { time_ids: negativeTimeIds }),
+      ...unconditional,
+    });
     const { skipLayers } = this.guidance;
     if (
       skipLayers === undefined ||
@@ -201,13 +224,12 @@ export class NoisePredictor {
       return { guided: this.guide(prompted, without), prompted };
     }
     const scales = { [BLOCK_SCALES]: skippingScales };
-    const skipped = this.callDenoiser({ ...inputs, ...conditional, ...scales }, chunks);
+    const skipped = this.call(entry, { ...inputs, ...conditional, ...scales });
     return { guided: this.guide(prompted, without, [skipped, skipLayers.scale]), prompted };
   }
 
-  private callDenoiser(inputs: NamedTensors, chunks: number): Tensor {
-    const { model } = this;
-    return model.call(model.denoiser(this.size, chunks, false), inputs).noise_prediction!;
+  private call(entry: EntryPoint, inputs: NamedTensors): Tensor {
+    return this.model.call(entry, inputs).noise_prediction!;
   }
 
   /**

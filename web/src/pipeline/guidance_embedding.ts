@@ -6,9 +6,7 @@
 
 import type { Manifest, Size } from "../bundle/manifest";
 import { findEntryPoint } from "../bundle/manifest";
-
-/** Name of the denoiser's input. */
-export const GUIDANCE_EMBEDDING = "timestep_cond";
+import { GUIDANCE_EMBEDDING } from "../util/constants.generated";
 
 /** The scale is embedded as a timestep of a thousand training steps would be. */
 const TRAINING_STEPS = 1000;

@@ -20,6 +20,7 @@ export function describeRequest(
   const prompt = Math.floor(image / request.imagesPerPrompt);
   const [width, height] = request.size;
   const { picture, pictureSettings, variation, secondPass, loras = [], skipLayers } = request;
+  const { guidanceInterval: interval } = request;
   const given = [
     ...(latents === undefined ? [] : ["latents"]),
     ...Object.keys(embeddings),
@@ -46,6 +47,7 @@ export function describeRequest(
     ...(prompts3 && { prompt3: prompts3[prompt] }),
     ...(negativePrompts3 && { negativePrompt3: negativePrompts3[prompt] }),
     ...(guidanceRescale > 0 ? { guidanceRescale } : {}),
+    ...(interval && { guidanceStart: interval.start, guidanceStop: interval.stop }),
     ...(skipLayers && describeSkipLayers(skipLayers)),
     ...(clipSkip > 0 ? { clipSkip } : {}),
     ...(conditions && { conditions }),

@@ -35,6 +35,7 @@ import type { GenerationRequest, GivenPicture, RequestTexts } from "./generation
 import type { Guidance, GuidedText } from "./guidance";
 import { NoisePredictor } from "./guidance";
 import { guidesItself } from "./guidance_embedding";
+import type { GuidanceInterval } from "./guidance_interval";
 import { NoiseSource } from "./noise_source";
 import { encodePictures, leadingDraws, passLatents, takeLatents } from "./picture_latents";
 import type { PictureLatents } from "./picture_latents";
@@ -259,6 +260,7 @@ export class TextToImagePipeline implements Pipeline {
    * @param guided whether there is guidance, in one call if the GPU has buffers for it.
    * @param chunks numbers of chunks of the prompts.
    * @param clipSkip how many layers are left out.
+   * @param interval of guidance, outside of which another function predicts.
    * @throws UnsupportedError if the GPU has no buffers for so many chunks.
    */
   private textFunctions(
@@ -266,12 +268,15 @@ export class TextToImagePipeline implements Pipeline {
     guided: boolean,
     chunks: readonly number[],
     clipSkip = 0,
+    interval?: GuidanceInterval,
   ): EntryPoint[] {
     this.checkSize(size);
-    const denoisers = [...new Set(chunks)].map((count) => {
+    const denoisers = [...new Set(chunks)].flatMap((count) => {
       const problem = chunksProblem(this.manifest, size, this.model.limits, count);
       if (problem !== undefined) throw problem;
-      return this.model.denoiser(size, count, guided && this.guidesAtOnce(size, count));
+      const atOnce = guided && this.guidesAtOnce(size, count);
+      const calls = atOnce && interval !== undefined ? [true, false] : [atOnce];
+      return calls.map((call) => this.model.denoiser(size, count, call));
     });
     // Without the prompt the encoders may leave out none.
     const skipping = clipSkip > 0 ? this.encoder.functions(clipSkip) : [];
@@ -325,7 +330,8 @@ export class TextToImagePipeline implements Pipeline {
       before: skip.stop * request.steps,
     };
     const apart = rescale > 0 || timeIds.negative !== undefined || skipLayers !== undefined;
-    return { scale, rescale, timeIds, skipLayers, atOnce: !apart };
+    const { guidanceInterval: interval } = request;
+    return { scale, rescale, interval, timeIds, skipLayers, atOnce: !apart };
   }
 
   private guidesAtOnce(size: Size, chunks = 1): boolean {
@@ -379,8 +385,9 @@ export class TextToImagePipeline implements Pipeline {
     const guided = this.isGuided(size, request.guidanceScale);
     const guidance = this.planGuidance(request);
     const chunks = this.countChunks(request, guided);
-    const { clipSkip } = request;
-    const functions = this.textFunctions(size, guided && guidance.atOnce, chunks, clipSkip);
+    const { clipSkip, guidanceInterval: interval } = request;
+    const atOnce = guided && guidance.atOnce;
+    const functions = this.textFunctions(size, atOnce, chunks, clipSkip, interval);
     await this.prepare(size, functions, picture, onProgress);
     throwIfAborted(signal);
     const run = this.layOut(request, await this.schedulers.get(request.scheduler, signal));
@@ -409,17 +416,12 @@ export class TextToImagePipeline implements Pipeline {
       const ofImage = (image: number): { image: number; images: number } => {
         return { image, images: indices.length };
       };
-      let drawn: GuidedText | undefined;
       for (const [image, inBatch] of indices.entries()) {
         const report: OnStep = (event) => {
           if (event.preview !== undefined) timings.firstPreview ??= performance.now() - started;
           onProgress({ stage: "denoise", ...event, ...ofImage(image) });
         };
         const text = texts[Math.floor(inBatch / imagesPerPrompt)]!;
-        // Each number of chunks has a denoiser with a workspace of its own.
-        if (drawn !== undefined && text.chunks !== drawn.chunks)
-          this.model.runtime.releaseWorkspace();
-        drawn = text;
         finals.push(await loop.denoise(inBatch, text, report, signal));
       }
       const denoised = performance.now();

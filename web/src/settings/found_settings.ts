@@ -46,6 +46,9 @@ export interface FoundSettings {
   negativePrompt3?: string | undefined;
   /** How much the guided prediction was brought back to the deviation of the prompt's, 0 to 1. */
   guidanceRescale?: number | undefined;
+  /** Shares of the steps after which guidance began, and after which it ended. */
+  guidanceStart?: number | undefined;
+  guidanceStop?: number | undefined;
   /** Blocks that were left out for skip-layer guidance, and how that guided. */
   skipGuidanceLayers?: readonly number[] | undefined;
   skipLayerGuidanceScale?: number | undefined;

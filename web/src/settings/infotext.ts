@@ -64,6 +64,9 @@ export interface Settings extends PictureSettings {
   negativePrompt3?: string | undefined;
   /** How much the guided prediction was brought to the deviation of the prompt's; 0 unless given. */
   guidanceRescale?: number | undefined;
+  /** Shares of the steps after which guidance began and ended, if it was not the whole run. */
+  guidanceStart?: number | undefined;
+  guidanceStop?: number | undefined;
   /** Blocks that were left out for skip-layer guidance, and how that guided, if there was any. */
   skipGuidanceLayers?: readonly number[] | undefined;
   skipLayerGuidanceScale?: number | undefined;
@@ -139,6 +142,8 @@ const MEANINGS = {
   "Prompt 3": "prompt3",
   "Negative prompt 3": "negativePrompt3",
   "CFG rescale": "guidanceRescale",
+  "Guidance start": "guidanceStart",
+  "Guidance stop": "guidanceStop",
   "Skip guidance layers": "skipGuidanceLayers",
   "Skip layer guidance scale": "skipLayerGuidanceScale",
   "Skip layer guidance start": "skipLayerGuidanceStart",
@@ -265,7 +270,7 @@ function takeHashes(found: FoundSettings, pairs: readonly [string, string][]): v
 function pairsOfPrompt(settings: Settings): string[] {
   const { prompt, prompt2, negativePrompt, negativePrompt2, guidanceRescale = 0 } = settings;
   const { promptSyntax = "plain", conditions = {}, clipSkip = 0 } = settings;
-  const { prompt3, negativePrompt3 } = settings;
+  const { prompt3, negativePrompt3, guidanceStart, guidanceStop } = settings;
   const texts = [prompt, prompt2, prompt3, negativePrompt, negativePrompt2, negativePrompt3];
   // Other programs read weights in every prompt, so a plain one says what it is where that matters.
   const matters = promptSyntax !== "plain" || texts.some((text) => hasSyntax(text ?? ""));
@@ -276,6 +281,8 @@ function pairsOfPrompt(settings: Settings): string[] {
     ...(prompt3 === undefined ? [] : [`Prompt 3: ${quote(prompt3)}`]),
     ...(negativePrompt3 === undefined ? [] : [`Negative prompt 3: ${quote(negativePrompt3)}`]),
     ...(guidanceRescale > 0 ? [`CFG rescale: ${guidanceRescale}`] : []),
+    ...(guidanceStart === undefined ? [] : [`Guidance start: ${guidanceStart}`]),
+    ...(guidanceStop === undefined ? [] : [`Guidance stop: ${guidanceStop}`]),
     ...pairsOfSkipLayers(settings),
     ...(clipSkip > 0 ? [`Clip skip: ${clipSkip + 1}`] : []),
     ...CONDITIONS.flatMap(([name, option, between]) => {
@@ -360,14 +367,15 @@ export function parseSettings(text: string): Partial<Settings> {
   const imageIndex = numImages === undefined ? undefined : number - 1;
   const { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions, loras } = found;
   const prompts = { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions, loras };
-  const { clipSkip, prompt3, negativePrompt3 } = found;
+  const { clipSkip, prompt3, negativePrompt3, guidanceStart, guidanceStop } = found;
   const skipLayers = {
     skipGuidanceLayers: found.skipGuidanceLayers,
     skipLayerGuidanceScale: found.skipLayerGuidanceScale,
     skipLayerGuidanceStart: found.skipLayerGuidanceStart,
     skipLayerGuidanceStop: found.skipLayerGuidanceStop,
   };
-  const guided = { ...prompts, prompt3, negativePrompt3, clipSkip, ...skipLayers };
+  const interval = { guidanceStart, guidanceStop };
+  const guided = { ...prompts, prompt3, negativePrompt3, clipSkip, ...interval, ...skipLayers };
   const picture = { numImages, imageIndex, ...guided, ...pictureOf(found) };
   const values = { steps, guidanceScale, seed, eta, width, height, model, ...picture };
   const scheduler = known?.exact === true ? known.schedulers[0] : undefined;

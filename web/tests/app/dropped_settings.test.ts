@@ -414,6 +414,9 @@ test("second and third prompts are taken by models that have the text encoders",
   const third = { prompt3: "e\nf", negativePrompt3: "g" };
   const three = take({ ...found, ...third }, { takesSecondPrompt: true, takesThirdPrompt: true });
   expect(three.fields).toMatchObject({ prompt2: "b c", prompt3: "e f", negative3: "g" });
+  expect(three.message).toContain(
+    "third prompt, third negative prompt. Not taken: CFG rescale 0.7.",
+  );
   expect(take({ ...found, ...third }, { takesSecondPrompt: true }).message).toContain(
     "third prompt (this model does not use it); third negative prompt (this model does not use it)",
   );
@@ -422,6 +425,14 @@ test("second and third prompts are taken by models that have the text encoders",
   expect(one.message).toContain(
     "Not taken: second prompt (this model does not use it); second negative prompt " +
       "(this model does not use it); CFG rescale 0.7; originalSize 8,9.",
+  );
+});
+
+test("an interval of guidance, which has no fields, is named", () => {
+  const { message } = take({ guidanceStart: 0.2, guidanceStop: 0.8 });
+  expect(message).toContain("Not taken: Guidance start 0.2; Guidance stop 0.8.");
+  expect(take({ prompt: "a", guidanceStart: 0, guidanceStop: 1 }).message).not.toContain(
+    "Guidance",
   );
 });
 

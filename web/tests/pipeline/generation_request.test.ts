@@ -564,6 +564,11 @@ describe("skip-layer guidance", () => {
     expect(skipLayers).toEqual({ layers: [3, 1], scale: 2.8, start: 0.01, stop: 0.2 });
     layers.push(2);
     expect(skipLayers!.layers).toEqual([3, 1]);
+    const overlapping = { skipGuidanceLayers: layers, guidanceStart: 0.19, guidanceStop: 0.5 };
+    expect(resolveOptions(blocks, overlapping).guidanceInterval).toEqual({
+      start: 0.19,
+      stop: 0.5,
+    });
   });
 
   test("is in the settings of pictures, and read from there", () => {
@@ -593,6 +598,16 @@ describe("skip-layer guidance", () => {
       "a start behind the stop",
       { skipGuidanceLayers: [1], skipLayerGuidanceStart: 0.2 },
       "skipLayerGuidanceStart is 0.2",
+    ],
+    [
+      "an interval of guidance that begins behind it",
+      { skipGuidanceLayers: [1], guidanceStart: 0.2 },
+      "skip-layer guidance is from 0.01 to 0.2 of the steps, and guidance from 0.2 to 1",
+    ],
+    [
+      "an interval of guidance that ends before it",
+      { skipGuidanceLayers: [1], skipLayerGuidanceStart: 0.1, guidanceStop: 0.1 },
+      "skip-layer guidance is from 0.1 to 0.2 of the steps, and guidance from 0 to 0.1",
     ],
     [
       "a picture",
@@ -650,5 +665,58 @@ describe("third prompts", () => {
     ] as [GenerateOptions, string][]) {
       expect(thrownBy(() => resolveOptions(three, options)).message).toContain(said);
     }
+  });
+});
+
+describe("the interval of guidance", () => {
+  test("is the whole run unless it is given", () => {
+    expect(resolveOptions(manifest, {}).guidanceInterval).toBeUndefined();
+    const whole = { guidanceStart: 0, guidanceStop: 1 };
+    expect(resolveOptions(manifest, whole).guidanceInterval).toBeUndefined();
+    const { guidanceInterval } = resolveOptions(manifest, { guidanceStop: 0.5 });
+    expect(guidanceInterval).toEqual({ start: 0, stop: 0.5 });
+    const early = resolveOptions(manifest, { guidanceStart: 0.25 }).guidanceInterval;
+    expect(early).toEqual({ start: 0.25, stop: 1 });
+  });
+
+  test("is in the settings of pictures, and read from there", () => {
+    const named = { ...manifest, model: { name: "toy" } } as unknown as Manifest;
+    const plain = describeRequest(named, resolveOptions(named, {}), 0);
+    expect(formatSettings(plain)).not.toContain("Guidance");
+    const request = resolveOptions(named, { guidanceStart: 0.2, guidanceStop: 0.8 });
+    const settings = describeRequest(named, request, 0);
+    const text = formatSettings(settings);
+    expect(text).toContain(", Guidance start: 0.2, Guidance stop: 0.8");
+    expect(parseSettings(text)).toMatchObject({ guidanceStart: 0.2, guidanceStop: 0.8 });
+    expect(formatSettings({ ...settings, ...parseSettings(text) })).toBe(text);
+  });
+
+  test.each([
+    ["a start behind the stop", { guidanceStart: 0.6, guidanceStop: 0.5 }, "guidanceStart is 0.6"],
+    ["a start at the end", { guidanceStart: 1 }, "guidanceStart is 1"],
+    ["a start below 0", { guidanceStart: -0.1 }, "guidanceStart is -0.1"],
+    ["a stop above 1", { guidanceStop: 1.1 }, "guidanceStop is 1.1"],
+    ["no number", { guidanceStop: NaN }, "guidanceStop is NaN"],
+    ["a text", { guidanceStart: "0" as unknown as number }, "guidanceStart is"],
+  ])("refuses %s", (_, options: GenerateOptions, said) => {
+    const error = thrownBy(() => resolveOptions(manifest, options));
+    expect(error.message).toContain(said);
+    expect(error.hint).not.toBe("");
+  });
+
+  test("is refused by a model that guides itself", () => {
+    const embedded = { name: "timestep_cond", shape: [1, 32], dtype: "float32" };
+    const itself = {
+      ...manifest,
+      model: { name: "lcm" },
+      entry_points: manifest.entry_points.map((entry) =>
+        entry.inputs === DENOISER.inputs
+          ? { ...entry, inputs: [...entry.inputs, embedded] }
+          : entry,
+      ),
+    } as unknown as Manifest;
+    expect(resolveOptions(itself, { guidanceStop: 1 }).guidanceInterval).toBeUndefined();
+    const error = thrownBy(() => resolveOptions(itself, { guidanceStop: 0.5 }));
+    expect(error.message).toContain("lcm guides itself");
   });
 });

@@ -4,6 +4,7 @@ import { expect, test, vi } from "vitest";
 
 import type { EntryPoint, Manifest, Role, Size } from "../../src/bundle/manifest";
 import { Model } from "../../src/gpu/model";
+import type { GenerationRequest } from "../../src/pipeline/generation_request";
 import { TextToImagePipeline } from "../../src/pipeline/text_to_image";
 import { UnsupportedError } from "../../src/util/errors";
 import { toyRequest } from "../toy_pipeline";
@@ -98,7 +99,11 @@ const LONG = {
 } as unknown as Manifest;
 
 /** Begin to draw a prompt of so many chunks; return the functions that are prepared for it. */
-async function prepareChunks(chunks: number, bytes: number) {
+async function prepareChunks(
+  chunks: number,
+  bytes: number,
+  options: Partial<GenerationRequest> = {},
+) {
   const begun = new Error("the functions are prepared");
   const prepared: string[] = [];
   const prepare = (functions: EntryPoint[]): Promise<void> => {
@@ -117,7 +122,9 @@ async function prepareChunks(chunks: number, bytes: number) {
   const pipeline = new TextToImagePipeline(
     ...(parts as unknown as ConstructorParameters<typeof TextToImagePipeline>),
   );
-  const drawing = pipeline.generate(toyRequest("x", { size: [8, 8], guidanceScale: 7 }));
+  const drawing = pipeline.generate(
+    toyRequest("x", { size: [8, 8], guidanceScale: 7, ...options }),
+  );
   const error: unknown = await drawing.catch((reason: unknown) => reason);
   return { error, prepared: prepared.filter((name) => name.includes("denoiser")) };
 }
@@ -126,6 +133,16 @@ test("a long prompt is guided by two calls where the GPU has no buffers for one"
   expect((await prepareChunks(1, 30)).prepared).toEqual(["guided_denoiser"]);
   expect((await prepareChunks(2, 60)).prepared).toEqual(["guided_chunked_denoiser"]);
   expect((await prepareChunks(2, 59)).prepared).toEqual(["chunked_denoiser"]);
+});
+
+test("the functions inside and outside of an interval of guidance are prepared", async () => {
+  const guidanceInterval = { start: 0.2, stop: 0.8 };
+  const prepared = async (chunks: number, bytes: number, guidanceScale = 7) =>
+    (await prepareChunks(chunks, bytes, { guidanceInterval, guidanceScale })).prepared;
+  expect(await prepared(1, 30)).toEqual(["guided_denoiser", "denoiser"]);
+  expect(await prepared(2, 60)).toEqual(["guided_chunked_denoiser", "chunked_denoiser"]);
+  expect(await prepared(2, 59)).toEqual(["chunked_denoiser"]);
+  expect(await prepared(1, 30, 1)).toEqual(["denoiser"]);
 });
 
 test("a prompt that is too long for the GPU's buffers, or for the bundle, is refused", async () => {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from wsd.models.architecture import Architecture, EntryPointModule, ModuleRows, SingleFileKeys
 from wsd.models.latent_space import LatentSpace, kl_latent_space
-from wsd.spec.roles import DENOISER, VAE_DECODER
+from wsd.spec.roles import DENOISER, GUIDANCE_EMBEDDING, VAE_DECODER
 from wsd.spec.tensor import Size, TensorSpec
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ _PIPELINE_MULTIPLE = 8
 # The decoder's last layer starts near zero; without this factor every picture that random
 # weights draw is one flat grey.
 RANDOM_CONTRAST = 6.0
-
-# Name of the UNet's input for the embedded guidance scale, as diffusers calls it.
-GUIDANCE_EMBEDDING = "timestep_cond"
 
 
 def guidance_width(unet: Component) -> int | None:

@@ -10,7 +10,7 @@ import torch
 
 from wsd.errors import CompileError
 from wsd.models.architecture import EntryPointModule
-from wsd.models.stable_diffusion.architecture import GUIDANCE_EMBEDDING, guidance_width
+from wsd.models.stable_diffusion.architecture import guidance_width
 from wsd.models.stable_diffusion.safety_checker import SafetyScores
 from wsd.models.stable_diffusion.wrappers import (
     DENOISERS,
@@ -22,6 +22,7 @@ from wsd.models.stable_diffusion.wrappers import (
 from wsd.spec.roles import (
     CHUNKED_DENOISER,
     DENOISER,
+    GUIDANCE_EMBEDDING,
     GUIDED_CHUNKED_DENOISER,
     GUIDED_DENOISER,
     LAYERED_TEXT_ENCODER,
