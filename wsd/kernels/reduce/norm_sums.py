@@ -1,8 +1,9 @@
 """The sums of layer and group normalisation, spread over a GPU.
 
 The sum of a layer norm runs over one row: 64 threads share it, or fewer where rows are short and
-many, as in the RMS norms of queries and keys. The sum of a group norm runs over all pixels and a few channels of each: a workgroup takes some pixels and all of their
-channels, so that it reads contiguous memory; a second launch adds the workgroups' partial sums.
+many, as in the RMS norms of queries and keys. The sum of a group norm runs over all pixels and a
+few channels of each: a workgroup takes some pixels and all of their channels, so that it reads
+contiguous memory; a second launch adds the workgroups' partial sums.
 The variance is summed around the mean (:mod:`wsd.compiler.tir.legalize.group_layer_norm`), so
 each norm sums twice: the values, then the squares of their deviations from the mean.
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from wsd.kernels.variant import SUBGROUPS, Launch, Variant
 
-
 # So few threads share a sum that every common GPU's subgroups hold all of them.
 _MOST_SHUFFLED = 32
 # Threads of the largest subgroups that WebGPU has.
