@@ -20,11 +20,17 @@ GOLDEN = Path(__file__).parent / "golden"
 _PROBLEMS = {name: problem for problem, name in PROBLEM_NAMES.items()}
 # Functions of one problem differ in these, and no selection depends on them.
 _NOT_STORED = ("buffers", "epilogue")
+# What few problems have is told of them alone.
+_STORED_IF_TRUE = ("bias",)
 
 
 def write_problem(problem):
     """Return a problem as JSON, without its buffers and its epilogue."""
-    kept = {name: value for name, value in asdict(problem).items() if name not in _NOT_STORED}
+    kept = {
+        name: value
+        for name, value in asdict(problem).items()
+        if name not in _NOT_STORED and (value or name not in _STORED_IF_TRUE)
+    }
     return {"kind": PROBLEM_NAMES[type(problem)], **kept}
 
 

@@ -150,10 +150,16 @@ def _list_attention_problems() -> Iterator[AttentionProblem]:
     for head_dim, keys, causal in product(head_dims, (77, 4096), (False, True)):
         # 4096 queries are enough operations for variants to be selected.
         yield AttentionProblem(2, 4096, keys, 8, head_dim, head_dim**-0.5, causal)
+    buffers = ("result", "q", "k", "v", "bias")
+    for keys, causal in product((77, 256), (False, True)):
+        yield AttentionProblem(2, 1024, keys, 8, 64, 1.0, causal, True, buffers)
 
 
 def _list_norm_problems() -> Iterator[NormSumsProblem]:
-    shapes = ((77, 1, 1, 768), (2, 35, 4, 10), (1, 1024, 32, 20), (2, 4096, 32, 10), (1, 64, 2, 6))
+    shapes = (
+        (77, 1, 1, 768), (8192, 1, 1, 64), (8192, 1, 1, 4), (2, 35, 4, 10), (1, 1024, 32, 20),
+        (2, 4096, 32, 10), (1, 64, 2, 6),
+    )  # fmt: skip
     for shape, centered in product(shapes, (False, True)):
         buffers = ("result", "x", "totals") if centered else ("result", "x")
         yield NormSumsProblem(*shape, centered, buffers)

@@ -49,12 +49,22 @@ def test_every_byte_is_unpacked_exactly():
 
 
 @pytest.mark.parametrize(
-    ("batch", "queries", "heads"), [(2, 144, 4), (1, 144, 4), (2, 9, 2), (2, 64, 1), (1, 77, 12)]
+    ("batch", "queries", "heads", "bias"),
+    [
+        *((2, 144, 4, None), (1, 144, 4, None), (2, 9, 2, None), (2, 64, 1, None)),
+        (1, 77, 12, None),
+        # T5's tokens, and a bias that is broadcast.
+        *((1, 256, 64, (1, 64, 256, 256)), (2, 9, 2, (1, 2, 9, 9)), (2, 9, 2, (2, 1, 1, 9))),
+    ],
 )
-def test_attention_of_any_size_is_scheduled(batch, queries, heads):
+def test_attention_of_any_size_is_scheduled(batch, queries, heads, bias):
     builder = relax.BlockBuilder()
-    shape = (batch, queries, heads, 16)
-    given = [tvm_compat.tensor_variable(name, shape, "float32") for name in ("q", "k", "v")]
+    shapes = {**dict.fromkeys(("q", "k", "v"), (batch, queries, heads, 16)), "bias": bias}
+    given = [
+        tvm_compat.tensor_variable(name, shape, "float32")
+        for name, shape in shapes.items()
+        if shape is not None
+    ]
     with builder.function("main", given):
         with builder.dataflow():
             mixed = builder.emit(relax.op.nn.attention(*given))

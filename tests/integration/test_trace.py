@@ -348,13 +348,14 @@ def test_a_layer_norm_needs_no_scale_and_no_shift(affine):
 
 
 class AttentionProblem(torch.nn.Module):
-    def __init__(self, mask):
+    def __init__(self, mask=lambda x: None, scale=None):
         super().__init__()
         self.make_mask = mask
+        self.scale = scale
 
     def forward(self, x):
         return torch.nn.functional.scaled_dot_product_attention(
-            x, x, x, attn_mask=self.make_mask(x)
+            x, x, x, attn_mask=self.make_mask(x), scale=self.scale
         )
 
 
@@ -382,11 +383,61 @@ def test_constant_causal_masks_become_a_flag(mask):
     [
         (lambda x: torch.arange(6)[None, :] < torch.arange(6)[:, None] + 3, "not causal"),
         (lambda x: x[0, 0, :, :6] > 0, "depends on the inputs"),
+        (lambda x: x[0, :, :, :6], "depends on the inputs"),
+        (lambda x: x[:, :, :, :1], "depends on the inputs"),
     ],
 )
 def test_other_masks_are_refused(mask, message):
     with pytest.raises(CompileError, match=message):
         normalize(export(AttentionProblem(mask), X))
+
+
+class ScaledAttention(torch.nn.Module):
+    """Attention whose queries are made by a product, as every model's are."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.product = torch.nn.Linear(16, 16, bias=False)
+        self.scale = scale
+
+    def forward(self, x):
+        query = self.product(x).view(1, 6, 2, 8).transpose(1, 2)
+        key = x.view(1, 6, 2, 8).transpose(1, 2)
+        return torch.nn.functional.scaled_dot_product_attention(
+            query, key, key, attn_mask=key[..., :6], scale=self.scale
+        )
+
+
+@pytest.mark.parametrize(
+    ("module", "x"),
+    [
+        (AttentionProblem(lambda x: x[..., :6]), X),
+        (AttentionProblem(lambda x: x[:, :1, :1, :6], scale=0.7), X),
+        (AttentionProblem(scale=1.0), X),
+        (ScaledAttention(8**-0.5), torch.zeros(1, 6, 16)),
+        (ScaledAttention(1.0), torch.zeros(1, 6, 16)),
+    ],
+    ids=["bias", "broadcast bias, scale", "queries that are keys", "usual scale", "scale"],
+)
+def test_attention_with_a_bias_and_a_scale_of_its_own(module, x):
+    torch.manual_seed(0)
+    x = torch.randn_like(x)
+    program = normalize(export(module, x))
+    (node,) = [n for n in program.graph.nodes if "attention" in str(n.target)]
+    given = [parameter.detach().numpy() for parameter in module.parameters()]
+    [found] = run_on_cpu(tvm_compat.import_program(program), [x.numpy()], given)
+    with torch.no_grad():
+        np.testing.assert_allclose(found, module(x).numpy(), rtol=1e-5, atol=1e-6)
+    # TVM's importers would ignore it.
+    assert module.scale in (None, 8**-0.5) or "scale" not in node.kwargs
+
+
+def test_a_scale_is_a_factor_of_the_product_that_makes_the_queries():
+    graph = normalize(export(ScaledAttention(1.0), torch.zeros(1, 6, 16))).graph
+    (factor,) = [n for n in graph.nodes if str(n.target) == "aten.mul.Tensor"]
+    made, scale = factor.args
+    assert str(made.target) == "aten.linear.default"
+    assert scale == pytest.approx(8**0.5)
 
 
 def test_dtypes_that_shaders_cannot_hold_are_refused():

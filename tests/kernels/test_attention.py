@@ -1,5 +1,7 @@
 """Attention kernels in WGSL on a GPU, against PyTorch in float64."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,16 @@ SELDOM = [
 ]
 
 
+# With a bias, as T5's attention: several heads, a scale of 1; queries and keys that no block
+# divides, that all divide, and fewer queries than a block has; of narrow heads and causal too.
+BIASED = [
+    AttentionProblem(1, 70, 77, 3, 64, 1.0, bias=True),
+    AttentionProblem(2, 32, 64, 2, 64, 0.125, bias=True),
+    AttentionProblem(1, 5, 40, 4, 8, 1.0, bias=True),
+    AttentionProblem(1, 45, 45, 2, 16, 0.25, causal=True, bias=True),
+]
+
+
 def choose_mark(case):
     """Return the mark of a problem and a block."""
     if case in USUAL:
@@ -70,10 +82,22 @@ def make_operands(problem):
     return tuple(x.astype(np.float32) for x in (6 * q, k, v))
 
 
-def attend(problem, q, k, v):
-    """Return the attention in float64, by PyTorch, with its default scale."""
+def attend(problem, q, k, v, bias=None):
+    """Return the attention in float64, by PyTorch."""
     operands = [torch.from_numpy(x).double().transpose(1, 2) for x in (q, k, v)]
-    found = torch.nn.functional.scaled_dot_product_attention(*operands, is_causal=problem.causal)
+    mask = None
+    if bias is not None:
+        mask = torch.from_numpy(bias).double()
+        if problem.causal:
+            # PyTorch takes one of the two.
+            hidden = torch.ones(mask.shape[-2:], dtype=torch.bool).triu(1)
+            mask = mask.masked_fill(hidden, -torch.inf)
+    found = torch.nn.functional.scaled_dot_product_attention(
+        *operands,
+        attn_mask=mask,
+        is_causal=problem.causal and mask is None,
+        scale=problem.scale,
+    )
     return found.transpose(1, 2).numpy()
 
 
@@ -99,6 +123,41 @@ def test_flash_attention(kernel_host, problem, block):
     q, k, v = make_operands(problem)
     expected = attend(problem, q, k, v)
     found, _ = kernel_host.run(variant, {"q": q, "k": k, "v": v}, expected.size)
+    assert relative_error(found, expected) < 2e-6
+
+
+@pytest.mark.parametrize(
+    ("problem", "block"),
+    [
+        pytest.param(
+            problem,
+            block,
+            # One that masks keys and is for any adapter, and one of narrow heads.
+            marks=()
+            if problem in BIASED[::2] and block == flash_blocks(problem.head_dim)[-1]
+            else pytest.mark.full,
+        )
+        for problem in BIASED
+        for block in flash_blocks(problem.head_dim)
+    ],
+    ids=name_case,
+)
+def test_flash_attention_with_a_bias(kernel_host, problem, block):
+    problem = replace(problem, buffers=("result", "q", "k", "v", "bias"))
+    variant = flash_attention(problem, block)
+    if not kernel_host.supports(variant):
+        assert block != flash_blocks(problem.head_dim)[-1], "the last block is for any adapter"
+        pytest.skip(f"not run: the adapter has less than {variant.shared_bytes} bytes to share")
+    q, k, v = make_operands(problem)
+    # Scores without a scale are larger: relative to them, not to the results, float32 rounds.
+    q *= np.float32(0.2) if problem.scale == 1 else np.float32(1)
+    bias = 4 * np.random.default_rng(1).standard_normal(
+        (1, problem.heads, problem.queries, problem.keys)
+    )
+    bias = bias.astype(np.float32)
+    expected = attend(problem, q, k, v, bias)
+    assert relative_error(attend(problem, q, k, v), expected) > 0.1  # the bias matters
+    found, _ = kernel_host.run(variant, {"q": q, "k": k, "v": v, "bias": bias}, expected.size)
     assert relative_error(found, expected) < 2e-6
 
 

@@ -10,11 +10,14 @@ from wsd.kernels.reduce.norm_sums import group_sums, row_sums
 
 CASES = [
     (row_sums, NormSumsProblem(77, 1, 1, 320, False)),
+    # Many short rows: 16 threads take each, and 4 of which one takes 2 vec4. No workgroup is full.
+    (row_sums, NormSumsProblem(4100, 1, 1, 64, False)),
+    (row_sums, NormSumsProblem(4100, 1, 1, 20, False)),
     (group_sums, NormSumsProblem(2, 35, 4, 10, False)),
     (group_sums, NormSumsProblem(1, 1024, 32, 20, False)),
 ]
 # Launches: one for rows and for many small groups, two for a few groups.
-CASE_NAMES = ["rows", "two launches", "one launch"]
+CASE_NAMES = ["rows", "short rows", "shorter rows", "two launches", "one launch"]
 
 
 @pytest.mark.parametrize(

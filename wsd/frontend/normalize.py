@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +20,15 @@ _PASS_THROUGH = (
     _aten.detach.default,
 )
 
+# What only reorders values, or gives them another shape.
+_REORDERS = (
+    _aten.view.default,
+    _aten.reshape.default,
+    _aten.transpose.int,
+    _aten.permute.default,
+    _aten.unsqueeze.default,
+)
+
 # A float mask hides a position with -inf or with the lowest finite number.
 _HIDDEN_BELOW = -1e4
 
@@ -27,7 +37,9 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
     """Rewrite an exported graph in place into the forms that TVM imports.
 
     * drops assertions, aliases, dropout and no-op dtype or device casts;
-    * turns a constant causal attention mask into ``is_causal=True``;
+    * turns a constant causal attention mask into ``is_causal=True``, and refuses other masks that
+      are no bias of the scores;
+    * multiplies the queries of an attention with a scale of its own, which TVM's importers ignore;
     * turns a lookup of all position ids in order into the table itself;
     * turns the choice of one row into a slice, because TVM makes a lookup by a 64-bit index of it;
     * gives a layer norm without scale and shift ones and zeros, which TVM's importer asks for;
@@ -50,7 +62,8 @@ def normalize(program: ExportedProgram) -> ExportedProgram:
             node.replace_all_uses_with(node.args[0])
             graph.erase_node(node)
         elif node.target is _aten.scaled_dot_product_attention.default:
-            _make_causal(node)
+            _replace_mask(node)
+            _replace_scale(node)
         elif node.target is _aten.embedding.default:
             _replace_position_lookup(program, node)
         elif node.target is _aten.upsample_nearest2d.vec:
@@ -83,29 +96,41 @@ def _constant(value: Any, known: Mapping[str, torch.Tensor]) -> Any:
     """Evaluate an argument that depends only on known placeholders; else return None.
 
     Args:
-        value: a node or a constant.
+        value: a node, a constant, or a list of both.
         known: placeholder name to value.
     """
+    if isinstance(value, list | tuple):
+        return _constants(value, known)
     if not isinstance(value, Node):
         return value
     if value.op != "call_function":
         return known.get(value.name)
-    arguments = [_constant(argument, known) for argument in value.args]
-    if any(a is None and b is not None for a, b in zip(arguments, value.args, strict=True)):
+    arguments = _constants(value.args, known)
+    if arguments is None:
         return None
     return value.target(*arguments, **value.kwargs)  # type: ignore[operator]
 
 
-def _make_causal(node: Node) -> None:
-    """Replace a constant causal mask by ``is_causal=True``."""
+def _constants(values: Sequence[Any], known: Mapping[str, torch.Tensor]) -> list[Any] | None:
+    """Evaluate arguments as :func:`_constant` does; return None if one of them depends on more."""
+    found = [_constant(value, known) for value in values]
+    missing = any(a is None and b is not None for a, b in zip(found, values, strict=True))
+    return None if missing else found
+
+
+def _replace_mask(node: Node) -> None:
+    """Replace a constant causal mask by ``is_causal=True``; leave a bias of the scores."""
     mask_argument = node.args[3] if len(node.args) > 3 else node.kwargs.get("attn_mask")
     if mask_argument is None:
         return
     mask = _constant(mask_argument, {})
     if mask is None:
+        if _is_bias(node, mask_argument.meta["val"]):  # type: ignore[union-attr]
+            return
         raise CompileError(
             f"attention {node.name!r} has a mask that depends on the inputs",
-            "only unmasked and causal attention are compiled: change the model's mask",
+            "only unmasked and causal attention are compiled, and float32 masks (1 or batch, 1 or "
+            "heads, 1 or queries, keys): change the model's mask",
         )
     allowed = mask if mask.dtype == torch.bool else mask > _HIDDEN_BELOW
     square = allowed.reshape(-1, *allowed.shape[-2:])[0]
@@ -119,6 +144,42 @@ def _make_causal(node: Node) -> None:
         **{key: value for key, value in node.kwargs.items() if key != "attn_mask"},
         "is_causal": True,
     }
+
+
+def _is_bias(node: Node, mask: torch.Tensor) -> bool:
+    """Tell whether a mask is added to the scores of an attention, as both TVM versions add it."""
+    query, key = (argument.meta["val"] for argument in node.args[:2])  # type: ignore[union-attr]
+    scores = (*query.shape[:-1], key.shape[-2])
+    return (
+        mask.dtype == torch.float32
+        and mask.ndim == len(scores) == 4
+        and mask.shape[-1] == scores[-1]
+        and all(extent in (1, whole) for extent, whole in zip(mask.shape, scores, strict=True))
+    )
+
+
+def _replace_scale(node: Node) -> None:
+    """Multiply the queries in place of the scores, where the scale is not 1 / sqrt(head_dim).
+
+    That is all that TVM's importers know: they ignore the operator's scale. The factor stands
+    where the queries are made, before they are reordered for the attention, so that it becomes a
+    part of the epilogue of the matrix product that makes them.
+    """
+    scale = node.kwargs.get("scale")
+    query: Any = node.args[0]
+    usual = query.meta["val"].shape[-1] ** -0.5
+    if scale is None or math.isclose(scale, usual):  # type: ignore[arg-type]
+        return
+    user, source = node, query
+    # Queries that are the keys too stay what they are.
+    is_alone = node.args[:3].count(query) == 1
+    while is_alone and source.target in _REORDERS and len(source.users) == 1:
+        user, source = source, source.args[0]
+    with node.graph.inserting_before(user):
+        scaled = node.graph.call_function(_aten.mul.Tensor, (source, scale / usual))  # type: ignore[operator]
+    scaled.meta["val"] = source.meta["val"]
+    user.args = (scaled, *user.args[1:])
+    node.kwargs = {key: value for key, value in node.kwargs.items() if key != "scale"}
 
 
 def _replace_position_lookup(program: ExportedProgram, node: Node) -> None:

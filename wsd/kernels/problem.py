@@ -152,8 +152,11 @@ class AttentionProblem:
         head_dim: length of one head's query, key or value vector.
         scale: factor of the scores, usually 1 / sqrt(head_dim).
         causal: whether query i sees only the keys 0 to i.
-        buffers: names of the result and the query (batch, queries, heads, head_dim), and of the
-            key and the value (batch, keys, heads, head_dim).
+        bias: whether a number is added to each scaled score, the same for all of the batch, as
+            the relative position bias of T5 (Raffel et al. 2020, section 2.1).
+        buffers: names of the result and the query (batch, queries, heads, head_dim), of the key
+            and the value (batch, keys, heads, head_dim) and, if ``bias``, of the bias
+            (1, heads, queries, keys).
     """
 
     batch: int
@@ -163,6 +166,7 @@ class AttentionProblem:
     head_dim: int
     scale: float
     causal: bool = False
+    bias: bool = False
     buffers: tuple[str, ...] = ("result", "q", "k", "v")
 
     @property
@@ -173,4 +177,9 @@ class AttentionProblem:
     @property
     def exp2_scale(self) -> float:
         """Return the factor of the scores for a softmax by powers of 2, which GPUs have."""
-        return self.scale * math.log2(math.e)
+        return self.scale * self.exp2_bias_scale
+
+    @property
+    def exp2_bias_scale(self) -> float:
+        """Return the factor of the bias for the same softmax."""
+        return math.log2(math.e)

@@ -144,6 +144,24 @@ def test_attention(causal, keys):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("batch", "heads", "queries"), some_of([(1, 2, 7), (3, 2, 7), (3, 1, 7), (1, 2, 1)], 2)
+)
+def test_attention_with_a_bias(batch, heads, queries):
+    """What is added to the scaled scores, of each head or of all, of each query or of all."""
+    shapes = {"q": (3, 7, 2, 4), "k": (3, 9, 2, 4), "v": (3, 9, 2, 4)}
+    shapes["bias"] = (batch, heads, queries, 9)
+
+    def expected(q, k, v, bias):
+        q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return mixed.transpose(1, 2)
+
+    module = check(shapes, lambda emit, *given: emit(op.nn.attention(*given)), expected)
+    assert operators(module) == ["attention_statistics", "attention"]
+
+
+@pytest.mark.slow
 def test_group_norm_with_channels_last():
     def body(emit, x, s, b):
         return emit(

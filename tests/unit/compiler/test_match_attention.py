@@ -16,7 +16,7 @@ from wsd.kernels.problem import AttentionProblem
 
 # (batch, length, heads, head_dim); enough operations that the written kernel is worth it.
 Q, KV = (2, 1024, 8, 40), (2, 77, 8, 40)
-PROBLEM = AttentionProblem(2, 1024, 77, 8, 40, 40**-0.5, False, ("unnamed", "q", "k", "v"))
+PROBLEM = AttentionProblem(2, 1024, 77, 8, 40, 40**-0.5, buffers=("unnamed", "q", "k", "v"))
 
 
 def lower(inputs, body):
@@ -43,7 +43,7 @@ def check(found, problem):
         same = {"scale": problem.scale, "buffers": problem.buffers}
         assert replace(each, **same) == problem
     result, *operands = found[WEIGHTED_VALUES].buffers
-    assert operands == ["q", "k", "v"]
+    assert operands == ["q", "k", "v", *(["bias"] if problem.bias else [])]
     assert result not in operands
 
 
@@ -76,11 +76,26 @@ def test_a_value_of_another_head_dim_is_not_matched():
     assert match(Q, KV, (2, 77, 8, 64)) == {}
 
 
-def test_an_attention_bias_is_not_matched():
-    inputs = {"q": Q, "k": KV, "v": KV, "bias": (2, 8, 1024, 77)}
-    functions = lower(inputs, lambda _, *operands: op.nn.attention(*operands))
-    assert functions
-    assert not any(map(match_attention, functions.values()))
+def match_biased(bias, **attributes):
+    """Return what is matched in an attention whose scores have a bias of some shape."""
+    functions = lower(
+        {"q": Q, "k": KV, "v": KV, "bias": bias},
+        lambda _, *operands: op.nn.attention(*operands, **attributes),
+    )
+    assert len(functions) == 2
+    return dict(filter(None, map(match_attention, functions.values())))
+
+
+@pytest.mark.parametrize("scale", [None, 1.0, 0.25])
+def test_a_bias_of_each_score(scale):
+    biased = replace(PROBLEM, bias=True, buffers=("unnamed", "q", "k", "v", "bias"))
+    wanted = biased if scale is None else replace(biased, scale=scale)
+    check(match_biased((1, 8, 1024, 77), scale=scale), wanted)
+
+
+@pytest.mark.parametrize("bias", [(2, 8, 1024, 77), (1, 1, 1024, 77), (1, 8, 1, 77)], ids=str)
+def test_a_bias_of_another_shape_is_not_matched(bias):
+    assert match_biased(bias) == {}
 
 
 def test_a_softmax_of_a_matmul_is_not_matched():

@@ -64,22 +64,19 @@ def test_both_sums_of_a_norm(shape, norm, name, extents):
     assert len({result, x, totals}) == 3
 
 
-@pytest.mark.parametrize(
-    ("width", "matched"), [(64, False), (252, False), (256, True), (4096, True)]
-)
-def test_the_sums_of_an_rms_norm_are_those_of_a_layer_norm(width, matched):
+@pytest.mark.parametrize("width", [64, 4096])
+def test_the_sums_of_an_rms_norm_are_those_of_a_layer_norm(width):
     """Of T5, whose rows are long; queries and keys have many short ones."""
     functions = lower(
         {"x": (2, 77, width)},
         lambda emit, x: op.rsqrt(emit(op.mean(emit(op.multiply(x, x)), [-1], keepdims=True))),
     )
     found = {name: match_norm_sums(name, function) for name, function in functions.items()}
-    assert ROW_TOTAL in found
     problems = {name: problem for name, problem in found.items() if problem}
-    assert set(problems) == ({ROW_TOTAL} if matched else set())
-    for problem in problems.values():
-        assert problem == NormSumsProblem(154, 1, 1, width, False, problem.buffers)
-        assert len(set(problem.buffers)) == 2
+    assert set(problems) == {ROW_TOTAL}
+    problem = problems[ROW_TOTAL]
+    assert problem == NormSumsProblem(154, 1, 1, width, False, problem.buffers)
+    assert len(set(problem.buffers)) == 2
 
 
 def test_every_norm_of_a_model_is_matched():

@@ -1,5 +1,6 @@
 """The schedule rules: which functions each one takes, and how loops are bound to threads."""
 
+import itertools
 import math
 import re
 
@@ -36,6 +37,10 @@ def attend(emit, q, k, v):
     return emit(op.nn.attention(q, k, v))
 
 
+def attend_with_bias(emit, q, k, v, bias):
+    return emit(op.nn.attention(q, k, v, bias))
+
+
 def linear_shapes(m, n, k):
     return {"x": (m, k), "w": (n, k)}
 
@@ -45,6 +50,7 @@ def norm_shapes(rows, width):
 
 
 ATTENTION = dict.fromkeys(("q", "k", "v"), (1, 64, 2, 8))
+BIASED = {**ATTENTION, "bias": (1, 2, 64, 64)}
 FUNCTIONS = [
     ({"x": (5, 6)}, lambda emit, x: emit(op.nn.relu(x)), "relu", Elementwise),
     (linear_shapes(16, 24, 8), linear, "linear", MatmulDirect),
@@ -120,8 +126,9 @@ def test_many_rows_take_a_thread_each_and_few_a_workgroup():
 
 @pytest.mark.slow
 def test_attention_takes_a_thread_a_query():
-    for name in ("attention_statistics", "attention"):
-        found = scheduled(RowAttention, ATTENTION, attend, name)
+    cases = ((ATTENTION, attend), (BIASED, attend_with_bias))
+    for (shapes, body), name in itertools.product(cases, ("attention_statistics", "attention")):
+        found = scheduled(RowAttention, shapes, body, name)
         assert found == {"blockIdx.x": 2, "threadIdx.x": 64}
 
 

@@ -31,10 +31,11 @@ def test_other_head_dims_have_no_flash_block(head_dim):
     assert flash_blocks(head_dim) == []
 
 
-def test_subgroup_matrices_take_no_causal_mask_and_no_large_head_dim():
+def test_subgroup_matrices_take_no_causal_mask_no_bias_and_no_large_head_dim():
     assert subgroup_matrix_block(AttentionProblem(1, 64, 64, 1, 160, 1.0))
     for problem in (
         AttentionProblem(1, 64, 64, 1, 160, 1.0, causal=True),
+        AttentionProblem(1, 64, 64, 1, 160, 1.0, bias=True),
         AttentionProblem(1, 64, 64, 1, 164, 1.0),
         AttentionProblem(1, 64, 64, 1, 42, 1.0),
     ):

@@ -101,11 +101,41 @@ def test_attention_of_an_untimed_head_dim():
     assert names(AttentionProblem(1, 8, 8, 1, 40, 0.1)) == []  # too few operations
 
 
+def test_attention_with_a_bias_is_computed_in_f32():
+    """As T5's, of 256 tokens and 64 heads."""
+    buffers = ("result", "q", "k", "v", "bias")
+    problem = AttentionProblem(1, 256, 256, 64, 64, 1.0, bias=True, buffers=buffers)
+    assert set(names(problem)) == {"attention_flash"}
+    for variant in select_variants(problem):
+        [launch] = variant.launches
+        assert launch.buffers == buffers
+
+
 def test_norm_statistics_take_rows_of_whole_vectors():
     sums = ["norm_sums_subgroups", "norm_sums_workgroup"]
     assert names(NormSumsProblem(1, 4096, 32, 10, False)) == sums
     assert names(NormSumsProblem(77, 1, 1, 768, True)) == sums
     assert names(NormSumsProblem(77, 1, 1, 766, True)) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "length", "subgroup_size", "workgroups"),
+    [
+        # Queries and keys of Stable Diffusion 3.5 at 1024x1024, of a guided step.
+        (2 * 24 * 4096, 64, (16, 128), 12288),
+        (4096, 4, (1, 128), 16),
+        (4096, 252, (32, 128), 512),
+        # Long rows, and few ones.
+        (4096, 256, (1, 64), 1024),
+        (4095, 64, (1, 64), 1024),
+    ],
+)
+def test_many_short_rows_have_few_threads_each(rows, length, subgroup_size, workgroups):
+    by_subgroups, by_workgroup = select_variants(NormSumsProblem(rows, 1, 1, length, False))
+    assert by_subgroups.subgroup_size == subgroup_size
+    assert by_workgroup.subgroup_size is None
+    for variant in (by_subgroups, by_workgroup):
+        assert variant.launches[0].grid == (workgroups, 1, 1)
 
 
 def test_split_k_fills_a_gpu_and_no_more():

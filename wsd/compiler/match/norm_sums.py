@@ -23,9 +23,6 @@ _NORMS = {
     for norm in (GROUP_NORM, LAYER_NORM)
     for sums in (SUMS, SQUARED_DEVIATIONS)
 } | {ROW_TOTAL: LAYER_NORM}
-# Shorter rows, as of RMS norms of queries and keys, are many: a thread sums each in what TVM
-# generates.
-_LEAST_ROW_TOTAL = 256
 # TVM numbers functions of one name.
 _NAME = re.compile(rf"({'|'.join(_NORMS)})_?\d*")
 
@@ -54,8 +51,6 @@ def match_norm_sums(name: str, function: Any) -> NormSumsProblem | None:
     x, *sums, result = buffers
     *outer, channels = (int(extent) for extent in x.shape)
     names = tuple(name_of(buffer) for buffer in (result, x, *sums))
-    if found[1] == ROW_TOTAL and channels < _LEAST_ROW_TOTAL:
-        return None
     if _NORMS[found[1]] == LAYER_NORM:
         return NormSumsProblem(math.prod(outer), 1, 1, channels, bool(sums), names)
     batch, groups = (int(extent) for extent in result.shape)

@@ -118,6 +118,7 @@ def flash_attention(problem: AttentionProblem, block: FlashBlock) -> Variant:
         head_dim=problem.head_dim,
         masks_keys=problem.keys % block.keys != 0,
         causal=problem.causal,
+        bias=problem.bias,
     )
     grid = (-(-problem.queries // block.queries), problem.heads, problem.batch)
     return Variant(

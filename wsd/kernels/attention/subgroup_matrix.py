@@ -75,14 +75,20 @@ def _padded(head_dim: int) -> int:
 
 
 def subgroup_matrix_block(problem: AttentionProblem) -> SubgroupMatrixBlock | None:
-    """Return the block for a problem, or None if the kernel cannot compute it."""
-    if problem.causal or problem.head_dim % VECTOR or problem.head_dim > _MAX_HEAD_DIM:
+    """Return the block for a problem, or None if the kernel cannot compute it.
+
+    It takes no bias. T5, which has one, does not scale its scores: they are sqrt(head_dim) times
+    as large as others, and so is what the rounding of queries and keys to f16 adds to exponents.
+    """
+    if problem.causal or problem.bias:
+        return None
+    if problem.head_dim % VECTOR or problem.head_dim > _MAX_HEAD_DIM:
         return None
     return SubgroupMatrixBlock(4, 1, 32)
 
 
 def subgroup_matrix_attention(problem: AttentionProblem, block: SubgroupMatrixBlock) -> Variant:
-    """Return the subgroup matrix kernel of an attention without a causal mask.
+    """Return the subgroup matrix kernel of an attention without a causal mask and a bias.
 
     Args:
         problem: the attention; ``head_dim`` is a multiple of 4.

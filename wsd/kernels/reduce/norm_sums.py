@@ -1,8 +1,9 @@
 """The sums of layer and group normalisation, spread over a GPU.
 
-The sum of a layer norm runs over one row: 64 threads share it. The sum of a group norm runs
-over all pixels and a few channels of each: a workgroup takes some pixels and all of their
-channels, so that it reads contiguous memory; a second launch adds the workgroups' partial sums.
+The sum of a layer norm runs over one row: 64 threads share it, or fewer where rows are short and
+many, as in the RMS norms of queries and keys. The sum of a group norm runs over all pixels and a
+few channels of each: a workgroup takes some pixels and all of their channels, so that it reads
+contiguous memory; a second launch adds the workgroups' partial sums.
 The variance is summed around the mean (:mod:`wsd.compiler.tir.legalize.group_layer_norm`), so
 each norm sums twice: the values, then the squares of their deviations from the mean.
 
@@ -21,6 +22,9 @@ from wsd.kernels.variant import VECTOR, Launch, Variant
 
 _THREADS = 256
 _THREADS_PER_ROW = 64
+# From so many rows on, 16 rows a workgroup make enough workgroups to fill a GPU, so that no thread
+# is kept for what a short row does not have. With fewer rows the launch takes longer than the sum.
+_MANY_ROWS = 1 << 12
 _MAX_PARTIAL_SUMS = 1024
 # One launch is faster than two for groups of at most so many values, if there are enough groups
 # to fill the GPU.
@@ -35,12 +39,20 @@ def row_sums(problem: NormSumsProblem, subgroups: bool = False) -> Variant:
         problem: the sums; ``channels_per_group`` is a multiple of 4.
         subgroups: whether the GPU's subgroups add.
     """
-    reduction = WorkgroupSum(_THREADS, _THREADS_PER_ROW, subgroups)
+    reduction = WorkgroupSum(_THREADS, _threads_per_row(problem), subgroups)
     head, body = render_head_and_body(
         "reduce/layer_norm_sums.wgsl.j2", problem=problem, reduction=reduction
     )
     grid = (-(-problem.batch // reduction.sums), 1, 1)
     return reduction.variant(Launch(head, body, grid, problem.buffers))
+
+
+def _threads_per_row(problem: NormSumsProblem) -> int:
+    """Return how many threads share a row, a power of two: of many short rows, a vec4 each."""
+    vectors = problem.channels_per_group // VECTOR
+    if problem.batch < _MANY_ROWS or vectors >= _THREADS_PER_ROW:
+        return _THREADS_PER_ROW
+    return 1 << (vectors.bit_length() - 1)
 
 
 def group_sums(problem: NormSumsProblem, subgroups: bool = False) -> Variant:

@@ -58,8 +58,8 @@ class T5Encoder(torch.nn.Module):
 
     def __init__(self, model: Any, tokens: int) -> None:
         super().__init__()
-        # Attention with a bias is written out; torch's own operator would take it for a mask.
-        model.set_attn_implementation("eager")
+        # One operator, to which the bias is a mask of numbers; "eager" would write it out.
+        model.set_attn_implementation("sdpa")
         # The embedding is the encoder's too, and has one name in checkpoints.
         self.shared = model.shared
         self.encoder = torch.nn.Module()

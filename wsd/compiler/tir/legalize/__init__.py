@@ -24,6 +24,7 @@ LEGALIZERS: dict[str, Any] = {
     "relax.strided_slice": conv2d.keep_crop,
     "relax.take": embedding.legalize_take,
     "relax.nn.attention": attention.legalize_attention,
+    "relax.nn.attention_bias": attention.legalize_attention,
     "relax.nn.group_norm": group_layer_norm.legalize_group_norm,
     "relax.nn.layer_norm": group_layer_norm.legalize_layer_norm,
     "relax.mean": mean.legalize_mean,

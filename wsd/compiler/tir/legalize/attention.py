@@ -19,11 +19,15 @@ from tvm import relax, te
 from wsd.compiler.tir import stages
 from wsd.compiler.tvm_compat import (
     opaque_attributes,
+    operator_name,
     shape_of,
     tir,
 )
 
-_default_attention = tvm.ir.Op.get("relax.nn.attention").get_attr("FLegalize")
+_defaults = {
+    name: tvm.ir.Op.get(name).get_attr("FLegalize")
+    for name in ("relax.nn.attention", "relax.nn.attention_bias")
+}
 
 # Score of a masked position: a finite float32 whose exponential is 0.
 _HIDDEN = -3.0e38
@@ -33,19 +37,20 @@ def legalize_attention(builder: Any, call: Any) -> Any:
     """Lower scaled dot-product attention (Vaswani et al. 2017, eq. 1).
 
     Shapes: query (b, s, heads, d), key and value (b, t, heads, d), result
-    (b, s, heads, d), float32; the causal mask lets position s see t ≤ s. A value whose shape is
-    not the key's is left to TVM.
+    (b, s, heads, d), float32; the causal mask lets position s see t ≤ s. A bias (b, heads, s, t),
+    of which all but t may be 1, is added to the scaled scores. A value whose shape is not the
+    key's is left to TVM.
     """
-    query, key, value = call.args
+    query, key, value, *biases = call.args
     attrs = call.attrs
     if shape_of(value) != shape_of(key):
-        return _default_attention(builder, call)
+        return _defaults[operator_name(call)](builder, call)
     width = shape_of(query)[-1]
     scale = 1 / math.sqrt(width) if attrs.scale is None else float(attrs.scale)
     # The importers say "TopLeft" for is_causal.
     causal = attrs.causal_mask is not None
 
-    def scores(q: te.Tensor, k: te.Tensor) -> te.Tensor:
+    def scores(q: te.Tensor, k: te.Tensor, *added: te.Tensor) -> te.Tensor:
         batch, rows, heads, _ = q.shape
         over = te.reduce_axis((0, width), name="d")
         products = te.compute(
@@ -56,12 +61,15 @@ def legalize_attention(builder: Any, call: Any) -> Any:
 
         def scaled(b: Any, n: Any, s: Any, t: Any) -> Any:
             value = products[b, n, s, t] * tir.const(scale, "float32")
+            for bias in added:
+                at = zip(bias.shape, (b, n, s, t), strict=True)
+                value += bias(*(0 if int(extent) == 1 else index for extent, index in at))
             return tir.Select(t <= s, value, tir.const(_HIDDEN, "float32")) if causal else value
 
         return te.compute(products.shape, scaled, name=stages.SCALED_SCORES)
 
-    def statistics(q: te.Tensor, k: te.Tensor) -> list[te.Tensor]:
-        logits = scores(q, k)
+    def statistics(q: te.Tensor, k: te.Tensor, *added: te.Tensor) -> list[te.Tensor]:
+        logits = scores(q, k, *added)
         t = te.reduce_axis((0, logits.shape[3]), name="t")
         one = tir.const(1.0, "float32")
         largest, total = te.compute(
@@ -72,9 +80,14 @@ def legalize_attention(builder: Any, call: Any) -> Any:
         return [largest, total]
 
     def mix(
-        q: te.Tensor, k: te.Tensor, v: te.Tensor, largest: te.Tensor, total: te.Tensor
+        q: te.Tensor,
+        k: te.Tensor,
+        v: te.Tensor,
+        largest: te.Tensor,
+        total: te.Tensor,
+        *added: te.Tensor,
     ) -> te.Tensor:
-        logits = scores(q, k)
+        logits = scores(q, k, *added)
         weights = te.compute(
             logits.shape,
             lambda b, n, s, t: te.exp(logits[b, n, s, t] - largest[b, n, s]) / total[b, n, s],
@@ -88,12 +101,12 @@ def legalize_attention(builder: Any, call: Any) -> Any:
         )
 
     found = builder.emit_te(
-        statistics, query, key, primfunc_name_hint="attention_statistics",
+        statistics, query, key, *biases, primfunc_name_hint="attention_statistics",
         primfunc_attrs=opaque_attributes(),
     )  # fmt: skip
     largest, total = (builder.emit(relax.TupleGetItem(found, index)) for index in (0, 1))
     return builder.call_te(
-        mix, query, key, value, largest, total, primfunc_name_hint="attention",
+        mix, query, key, value, largest, total, *biases, primfunc_name_hint="attention",
         primfunc_attrs=opaque_attributes(),
     )  # fmt: skip
 
