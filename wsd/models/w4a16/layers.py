@@ -1,0 +1,47 @@
+"""Read ``layers.json``: the layers that keep int8 under ``w4a16``, and why.
+
+The file has, for each class of a component, rules: patterns of the names of parameters, and the
+reason. They hold for every model of the class, because models of one architecture share a compiled
+library. It also has what ``python -m wsd.evaluate.sensitivity`` measured of the small models' layers,
+from which the rules follow; ``tests/unit/test_w4a16_layers.py`` compares the two.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+
+PATH = Path(__file__).parent / "layers.json"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Layers that keep int8.
+
+    Attributes:
+        names: pattern of the names of parameters, as :mod:`fnmatch` has them.
+        reason: why they keep int8, for people.
+    """
+
+    names: str
+    reason: str
+
+
+@cache
+def read_rules() -> dict[str, tuple[Rule, ...]]:
+    """Return class of a component → its rules."""
+    table = json.loads(PATH.read_text(encoding="utf-8"))
+    return {name: tuple(Rule(**rule) for rule in rules) for name, rules in table["rules"].items()}
+
+
+def is_sensitive(class_name: str, name: str) -> bool:
+    """Tell whether a parameter keeps int8 under ``w4a16``.
+
+    Args:
+        class_name: class of the component, such as ``UNet2DConditionModel``.
+        name: of the parameter in the component's state dict.
+    """
+    return any(fnmatchcase(name, rule.names) for rule in read_rules().get(class_name, ()))
