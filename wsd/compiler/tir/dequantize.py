@@ -169,9 +169,9 @@ def unpack_int4(words: te.Tensor, scales: te.Tensor, shape: list[int]) -> te.Ten
 
     def value(row: Any, *index: Any) -> Any:
         word, shift = _field(words, _position((row, *index), shape), 4)
-        field = (word >> shift) & tir.const(0xF, "uint32")
-        # Two's complement: fields 8 … 15 are the values -8 … -1.
-        signed = (field ^ tir.const(0x8, "uint32")).astype("int32") - tir.const(0x8, "int32")
+        # The field at the top of a signed word, from where a shift keeps its sign.
+        top = tir.reinterpret("int32", word << (tir.const(28, "uint32") - shift))
+        signed = top >> tir.const(28, "int32")
         group = tir.indexdiv(_position(index, shape[1:]), GROUP)
         return signed.astype("float32") * factors[row, group]
 
