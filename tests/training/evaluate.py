@@ -20,8 +20,9 @@ from training.shape_metrics import Score, score
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.cli.main import run_command
-from wsd.evaluate.diffusers_reference import load_pipeline
+from wsd.evaluate.diffusers_reference import load_pipeline, round_pipeline
 from wsd.models.registry import Family, find_family
+from wsd.spec.precision import DTYPES
 from wsd.util.files import write_atomically
 from wsd.util.progress import Progress
 
@@ -139,6 +140,7 @@ def _wrapped(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
 @click.option("--count", default=200, show_default=True, help="Held-out prompts.")
 @click.option("--guidance", type=float, help="The model's own unless given; repeatable.",
               multiple=True)  # fmt: skip
+@click.option("--dtype", type=click.Choice(DTYPES), help="Round weights as bundles of it do.")
 @click.option("--steps", default=20, show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Of the first picture's noise.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Draw with this bundle's page.")
@@ -146,8 +148,8 @@ def _wrapped(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
 @click.option("--json", "figures", type=click.Path(path_type=Path), help="Write the rates here.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet here.")
 def main(
-    model: str, weights: str | None, count: int, guidance: tuple[float, ...], steps: int,
-    seed: int, bundle: Path | None, device: str, figures: Path | None, sheet: Path | None,
+    model: str, weights: str | None, count: int, guidance: tuple[float, ...], dtype: str | None,
+    steps: int, seed: int, bundle: Path | None, device: str, figures: Path | None, sheet: Path | None,
 ) -> None:  # fmt: skip
     """Draw held-out prompts and say how often colour, shape, relation … are right."""
     family = find_family(model)
@@ -156,7 +158,10 @@ def main(
     for scale in guidance or (family.guidance_scale,):
         if bundle is None:
             checkpoint = open_checkpoint(choose_checkpoint(family, weights, None), family)
-            pipeline = load_pipeline(checkpoint).to(device)
+            pipeline = load_pipeline(checkpoint)
+            if dtype is not None:
+                round_pipeline(pipeline, family, dtype)
+            pipeline.to(device)
             draw = diffusers_draw(family, pipeline, scale, steps, seed)
             found, images = evaluate(wanted, draw, Progress())
         else:

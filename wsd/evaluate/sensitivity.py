@@ -112,7 +112,9 @@ class _Replay:
             return None
         latents = self._latents[self._at % len(self._latents)]
         self._at += 1
-        return ((latents, *args[1:]), given) if args else (args, {**given, "hidden_states": latents})
+        return (
+            ((latents, *args[1:]), given) if args else (args, {**given, "hidden_states": latents})
+        )
 
     def _after(self, _module: Any, _args: Any, result: Any) -> None:
         output = result[0] if isinstance(result, tuple) else result.sample
@@ -164,7 +166,10 @@ def main(names: Sequence[str]) -> None:
 def _text(table: dict[str, Any]) -> str:
     """Return the JSON with one rule, and one kind of layer, in each line."""
     text = json.dumps(table, indent=1, sort_keys=True)
-    return re.sub(r"\{\s+(\"[^{}]*?)\s+\}", lambda m: "{" + re.sub(r"\s+", " ", m[1]) + "}", text) + "\n"
+    return (
+        re.sub(r"\{\s+(\"[^{}]*?)\s+\}", lambda m: "{" + re.sub(r"\s+", " ", m[1]) + "}", text)
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

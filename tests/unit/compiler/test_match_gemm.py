@@ -89,9 +89,7 @@ def test_linear_layer_of_int4():
     """Its scales are an operand of the sums, and so no epilogue."""
     inputs = [X, ("bias", (72,))]
     weight = Parameter("w", (72, 192), "int4")
-    [problem] = match(
-        inputs, [weight], lambda emit, x, bias, w: op.add(linear(emit, x, w), bias)
-    )
+    [problem] = match(inputs, [weight], lambda emit, x, bias, w: op.add(linear(emit, x, w), bias))
     assert (problem.m, problem.n, problem.k, problem.weights) == (154, 72, 192, "int4")
     assert problem.operands == ("x", "w", "w.scale")
     assert problem.epilogue_operands == ("bias",)

@@ -115,10 +115,7 @@ def unpack_float16(words: te.Tensor, shape: list[int]) -> te.Tensor:
         words: (⌈n / 2⌉,) uint32.
         shape: of the n values.
     """
-
-    return te.compute(
-        shape, lambda *index: _float16(words, _position(index, shape)), name=UNPACKED
-    )
+    return te.compute(shape, lambda *index: _float16(words, _position(index, shape)), name=UNPACKED)
 
 
 def _float16(words: te.Tensor, position: Any) -> Any:
