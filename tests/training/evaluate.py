@@ -20,6 +20,7 @@ from training.shape_metrics import Score, score
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.cli.main import run_command
+from wsd.errors import UsageError
 from wsd.evaluate.diffusers_reference import load_pipeline, round_pipeline
 from wsd.models.registry import Family, find_family
 from wsd.spec.precision import DTYPES
@@ -149,10 +150,13 @@ def _wrapped(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet here.")
 def main(
     model: str, weights: str | None, count: int, guidance: tuple[float, ...], dtype: str | None,
-    steps: int, seed: int, bundle: Path | None, device: str, figures: Path | None, sheet: Path | None,
+    steps: int, seed: int, bundle: Path | None, device: str, figures: Path | None,
+    sheet: Path | None,
 ) -> None:  # fmt: skip
     """Draw held-out prompts and say how often colour, shape, relation … are right."""
     family = find_family(model)
+    if dtype is not None and bundle is not None:
+        raise UsageError("--dtype and --bundle exclude each other", "a bundle has its own weights")
     wanted = held_out_scenes(count)
     table = {}
     for scale in guidance or (family.guidance_scale,):

@@ -31,8 +31,9 @@ def test_what_is_packed():
 @pytest.mark.parametrize(
     ("shape", "is_sensitive", "storage"),
     [
-        ((4, GROUP), False, "int4"), ((4, GROUP), True, "int8"), ((4, GROUP + 4), False, "int8"),
-        ((4, GROUP, 3, 3), False, "int4"), ((320, 4, 3, 3), False, "int8"), ((GROUP,), False, "int8"),
+        ((4, GROUP), False, "int4"), ((4, GROUP, 3, 3), False, "int4"),
+        ((4, GROUP), True, "int8"), ((4, GROUP + 4), False, "int8"),
+        ((320, 4, 3, 3), False, "int8"), ((GROUP,), False, "int8"),
     ],
 )  # fmt: skip
 def test_what_keeps_int8_under_w4a16(shape, is_sensitive, storage):

@@ -1,9 +1,9 @@
 """``python -m wsd.evaluate.sensitivity``: measure what each layer costs a small model at 4 bits.
 
 One weight at a time is rounded to int4, and all others stay as they are. A model then draws a few
-prompts in a few steps, and in each step the denoiser gets the latents of the run with the weights as
-they are: so errors do not grow from step to step, and the layers of text encoders are measured like
-those of the denoiser. What is measured is the relative error of the denoiser's outputs.
+prompts in a few steps, and in each step the denoiser gets the latents of the run with the weights
+as they are: so errors do not grow from step to step, and the layers of text encoders are measured
+like those of the denoiser. What is measured is the relative error of the denoiser's outputs.
 
 The figures go to ``wsd/models/w4a16/layers.json``, one for each kind of layer: the names of layers
 without their numbers.
@@ -112,9 +112,9 @@ class _Replay:
             return None
         latents = self._latents[self._at % len(self._latents)]
         self._at += 1
-        return (
-            ((latents, *args[1:]), given) if args else (args, {**given, "hidden_states": latents})
-        )
+        if args:
+            return (latents, *args[1:]), given
+        return args, {**given, "hidden_states": latents}
 
     def _after(self, _module: Any, _args: Any, result: Any) -> None:
         output = result[0] if isinstance(result, tuple) else result.sample
@@ -166,10 +166,7 @@ def main(names: Sequence[str]) -> None:
 def _text(table: dict[str, Any]) -> str:
     """Return the JSON with one rule, and one kind of layer, in each line."""
     text = json.dumps(table, indent=1, sort_keys=True)
-    return (
-        re.sub(r"\{\s+(\"[^{}]*?)\s+\}", lambda m: "{" + re.sub(r"\s+", " ", m[1]) + "}", text)
-        + "\n"
-    )
+    return re.sub(r"\{[^{}]*\}", lambda found: " ".join(found[0].split()), text) + "\n"
 
 
 if __name__ == "__main__":

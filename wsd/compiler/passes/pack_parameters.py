@@ -2,7 +2,7 @@
 
 In: functions whose parameters are float32 tensors in PyTorch's shapes.
 Out: functions that take each parameter as it is stored (:mod:`wsd.spec.parameter`): float16, int8
-and int4 as uint32 words, int8 and int4 with their scales as one more argument, convolutions' weights
+and int4 as uint32 words, these two with their scales as one more argument, convolutions' weights
 with channels last. At its first use a parameter is unpacked (``call_tir`` of ``unpack_*``) and
 transposed to PyTorch's shape. The legalizers (:mod:`wsd.compiler.tir.legalize`) match both and
 read the stored weight instead, so that neither runs for a whole weight in the browser.

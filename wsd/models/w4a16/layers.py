@@ -2,8 +2,8 @@
 
 The file has, for each class of a component, rules: patterns of the names of parameters, and the
 reason. They hold for every model of the class, because models of one architecture share a compiled
-library. It also has what ``python -m wsd.evaluate.sensitivity`` measured of the small models' layers,
-from which the rules follow; ``tests/unit/test_w4a16_layers.py`` compares the two.
+library. It also has what ``python -m wsd.evaluate.sensitivity`` measured of the small models'
+layers, from which the rules follow; ``tests/unit/test_w4a16_layers.py`` compares the two.
 """
 
 from __future__ import annotations
