@@ -40,17 +40,20 @@ from wsd.util.progress import Quiet
 from wsd.util.terminal import say
 
 # What is drawn: prompts, seeds and steps of a run.
-_REQUESTS = (
+REQUESTS = (
     GenerationRequest("a large red circle left of a small blue square", seed=3, steps=4),
     GenerationRequest("a green star on a white background", seed=5, steps=4),
 )
 
 
-def measure(checkpoint: Checkpoint) -> dict[str, dict[str, LayerKind]]:
+def measure(
+    checkpoint: Checkpoint, requests: Sequence[GenerationRequest] = REQUESTS
+) -> dict[str, dict[str, LayerKind]]:
     """Return class of a component → kind of a layer → what it costs at 4 bits.
 
     Args:
         checkpoint: a small model's weights.
+        requests: what is drawn.
     """
     pipeline = load_pipeline(checkpoint)
     family = checkpoint.family
@@ -58,7 +61,7 @@ def measure(checkpoint: Checkpoint) -> dict[str, dict[str, LayerKind]]:
     layers = {c.id: _layers(family, c, getattr(pipeline, c.id)) for c in family.components}
     [denoiser] = [c.id for c in family.components if c.role == DENOISER]
     replay = _Replay(getattr(pipeline, denoiser))
-    exact = _outputs(checkpoint, pipeline, replay)
+    exact = _outputs(checkpoint, pipeline, replay, requests)
     replay.starts_over = True
     found: dict[str, dict[str, LayerKind]] = {}
     for component in family.components:
@@ -66,7 +69,9 @@ def measure(checkpoint: Checkpoint) -> dict[str, dict[str, LayerKind]]:
         costs: dict[str, list[tuple[int, float]]] = defaultdict(list)
         for name in layers[component.id]:
             with _rounded(weights[name]):
-                error = relative_error(_outputs(checkpoint, pipeline, replay), exact)
+                error = relative_error(
+                    _outputs(checkpoint, pipeline, replay, requests), exact
+                )
             costs[re.sub(r"\d+", "*", name)].append((weights[name].numel(), error))
         if costs:
             found[component.class_name] = found.get(component.class_name, {}) | {
@@ -126,10 +131,12 @@ class _Replay:
             hook.remove()
 
 
-def _outputs(checkpoint: Checkpoint, pipeline: Any, replay: _Replay) -> np.ndarray:
+def _outputs(
+    checkpoint: Checkpoint, pipeline: Any, replay: _Replay, requests: Sequence[GenerationRequest]
+) -> np.ndarray:
     """Draw, and return all that the denoiser gave, flat."""
     replay.outputs.clear()
-    for request in _REQUESTS:
+    for request in requests:
         draw_reference(checkpoint, pipeline, request, Quiet())
     return torch.cat([output.flatten() for output in replay.outputs]).numpy()
 

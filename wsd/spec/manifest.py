@@ -154,7 +154,7 @@ class ParameterRecord(Entry):
     """Place of one parameter in its component's stream, which is its shards laid end to end."""
 
     name: str
-    """Name in the state dict; int8 and int4 weights are followed by their scales, ``<name>.scale``."""
+    """Name in the state dict; the scales of int8 and int4 weights follow them, ``<name>.scale``."""
     shape: tuple[PositiveInt, ...]
     """Shape in which the values are stored: a convolution's is (out, height, width, in)."""
     dtype: Storage
