@@ -9,9 +9,12 @@ from speck import SPECK
 
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
+from wsd.compiler.driver import entry_point_modules
 from wsd.evaluate.sensitivity import REQUESTS, measure
+from wsd.frontend.export import trace_component
 from wsd.models.registry import FAMILIES
 from wsd.models.w4a16.layers import PATH, is_sensitive, read_rules
+from wsd.spec.roles import REQUIRED_ROLES
 
 TABLE = json.loads(PATH.read_text(encoding="utf-8"))
 MEASURED = [
@@ -23,7 +26,7 @@ MEASURED = [
 
 
 def test_every_kind_of_layer_above_the_limit_keeps_int8():
-    costly = {(c, kind) for c, kind, error in MEASURED if error > TABLE["limit"]}
+    costly = {(c, kind) for c, kind, error in MEASURED if error > TABLE["limit"][c]}
     assert costly
     kept = {(c, kind) for c, kind in costly if is_sensitive(c, kind.replace("*", "0"))}
     assert kept == costly
@@ -40,7 +43,7 @@ def test_a_rule_that_says_it_was_measured_names_a_costly_layer():
         for rule in rules:
             if rule.reason.startswith("measured"):
                 assert any(
-                    error > TABLE["limit"] and fnmatchcase(kind.replace("*", "0"), rule.names)
+                    error > TABLE["limit"][of] and fnmatchcase(kind.replace("*", "0"), rule.names)
                     for of, kind, error in MEASURED
                     if of == class_name
                 ), rule
@@ -49,6 +52,20 @@ def test_a_rule_that_says_it_was_measured_names_a_costly_layer():
 def test_most_layers_take_4_bits():
     kinds = [(c, kind) for c, kind, _ in MEASURED]
     assert sum(is_sensitive(c, kind.replace("*", "0")) for c, kind in kinds) < len(kinds) / 2
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("model", "most"), [("sd15", 0.74e9), ("sdxl", 2.28e9)])
+def test_downloads_from_text_are_small(model, most):
+    """Without the library, which is a few megabytes, and the encoder of pictures that are given."""
+    family = replace(FAMILIES[model], prompt_chunks=1)
+    parameters = {}
+    for component, module in entry_point_modules(family, family.sizes[:1]):
+        if module.role in REQUIRED_ROLES and (module.part or component.id) not in parameters:
+            trace = trace_component(component, module, "w4a16")
+            parameters[trace.component] = trace.parameters
+    assert {"unet", "vae", "text_encoder"} <= parameters.keys()
+    assert sum(p.bytes for each in parameters.values() for p in each) < most
 
 
 @pytest.mark.full

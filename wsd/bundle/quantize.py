@@ -130,8 +130,8 @@ def quantize(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def quantize_groups(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Quantise a weight to int4 with one scale for each group of :data:`GROUP` values of a row.
 
-    The scale is searched as ggml does for its type ``Q4_0`` (``make_qx_quants`` in
-    ``ggml-quants.c``, https://github.com/ggml-org/ggml, with fewer candidates): for each first
+    The scale is searched as ggml's ``make_qx_quants`` does (``ggml-quants.c`` of
+    https://github.com/ggml-org/ggml), with fewer candidates: for each first
     scale around the one that maps the value of largest magnitude to -8, values are quantised, and
     the scale that then has the least squared error is sum(w q) / sum(q q). It is rounded to
     float16 and the values are quantised with it. The candidate of the least squared error is

@@ -156,18 +156,18 @@ def _rounded(weight: torch.nn.Parameter) -> Iterator[None]:
 
 def main(names: Sequence[str]) -> None:
     """Measure families that come with weights, and write their figures beside the others'."""
-    table = json.loads(PATH.read_text(encoding="utf-8"))
     for name in names:
         family = find_family(name)
         if family.weights is None:
             raise UsageError(f"{name} comes without weights", "name a model that WSD ships")
         measured = measure(open_checkpoint(family.weights, family))
-        table.setdefault("measured", {})[name] = {
+        table = json.loads(PATH.read_text(encoding="utf-8"))
+        table["measured"][name] = {
             class_name: {kind: cost._asdict() for kind, cost in kinds.items()}
             for class_name, kinds in measured.items()
         }
+        write_atomically(PATH, _text(table).encode())
         say(f"{name}: {sum(len(kinds) for kinds in measured.values())} kinds of layers")
-    write_atomically(PATH, _text(table).encode())
 
 
 def _text(table: dict[str, Any]) -> str:
