@@ -49,13 +49,28 @@ def test_a_rule_that_says_it_was_measured_names_a_costly_layer():
                 ), rule
 
 
+@pytest.mark.parametrize(
+    ("name", "up_blocks", "expected"),
+    [
+        ("up_blocks.3.resnets.0.conv1.weight", 4, True),
+        ("up_blocks.2.resnets.0.conv1.weight", 3, True),
+        ("up_blocks.2.resnets.0.conv1.weight", 4, False),
+        ("down_blocks.0.resnets.0.conv1.weight", 4, True),
+        ("down_blocks.1.resnets.0.conv1.weight", 4, False),
+        ("mid_block.resnets.0.conv1.weight", 4, False),
+    ],
+)
+def test_the_first_and_the_last_block_of_a_unet_keep_int8(name, up_blocks, expected):
+    assert is_sensitive("UNet2DConditionModel", name, up_blocks) == expected
+
+
 def test_most_layers_take_4_bits():
     kinds = [(c, kind) for c, kind, _ in MEASURED]
     assert sum(is_sensitive(c, kind.replace("*", "0")) for c, kind in kinds) < len(kinds) / 2
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("model", "most"), [("sd15", 0.74e9), ("sdxl", 2.28e9)])
+@pytest.mark.parametrize(("model", "most"), [("sd15", 0.745e9), ("sdxl", 2.28e9)])
 def test_downloads_from_text_are_small(model, most):
     """Without the library, which is a few megabytes, and the encoder of pictures that are given."""
     family = replace(FAMILIES[model], prompt_chunks=1)

@@ -83,6 +83,7 @@ def _parameters(
             "fold them into constants in wsd/frontend/normalize.py, as is done for position ids",
         )
     nodes = {node.name: node for node in program.graph.nodes}
+    up_blocks = len(component.config.get("up_block_types", ()))
 
     def parameter(argument: str, name: str) -> Parameter:
         shape, use = tuple(program.state_dict[name].shape), _use(nodes[argument])
@@ -90,7 +91,7 @@ def _parameters(
         own_name = _strip_wrapper(name)
         storage = choose_storage(
             dtype, component.role, use, shape,
-            is_sensitive=is_sensitive(component.class_name, own_name),
+            is_sensitive=is_sensitive(component.class_name, own_name, up_blocks),
         )  # fmt: skip
         return Parameter(own_name, shape, storage, last)
 

@@ -23,7 +23,8 @@ class Rule:
     """Layers that keep int8.
 
     Attributes:
-        names: pattern of the names of parameters, as :mod:`fnmatch` has them.
+        names: pattern of the names of parameters, as :mod:`fnmatch` has them; ``<last>`` is the
+            number of a UNet's last block.
         reason: why they keep int8, for people.
     """
 
@@ -53,11 +54,14 @@ def read_rules() -> dict[str, tuple[Rule, ...]]:
     return {name: tuple(Rule(**rule) for rule in rules) for name, rules in table["rules"].items()}
 
 
-def is_sensitive(class_name: str, name: str) -> bool:
+def is_sensitive(class_name: str, name: str, up_blocks: int = 0) -> bool:
     """Tell whether a parameter keeps int8 under ``w4a16``.
 
     Args:
         class_name: class of the component, such as ``UNet2DConditionModel``.
         name: of the parameter in the component's state dict.
+        up_blocks: how many blocks a UNet has after its middle; 0 for what is no UNet.
     """
-    return any(fnmatchcase(name, rule.names) for rule in read_rules().get(class_name, ()))
+    last = str(up_blocks - 1)
+    patterns = (rule.names.replace("<last>", last) for rule in read_rules().get(class_name, ()))
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
