@@ -5,15 +5,15 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import pytest
-from speck import SPECK
 
+from speck import SPECK
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.compiler.driver import entry_point_modules
 from wsd.evaluate.sensitivity import REQUESTS, measure
 from wsd.frontend.export import trace_component
 from wsd.models.registry import FAMILIES
-from wsd.models.w4a16.layers import PATH, is_sensitive, read_rules
+from wsd.models.sensitive_layers import PATH, is_sensitive, read_rules
 from wsd.spec.roles import REQUIRED_ROLES
 
 TABLE = json.loads(PATH.read_text(encoding="utf-8"))

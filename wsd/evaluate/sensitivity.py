@@ -31,7 +31,7 @@ from wsd.frontend.entry_points import make_entry_point
 from wsd.frontend.export import trace_component
 from wsd.models.family import Component, Family
 from wsd.models.registry import find_family
-from wsd.models.w4a16.layers import PATH, LayerKind
+from wsd.models.sensitive_layers import PATH, LayerKind
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.parameter import choose_storage
 from wsd.spec.roles import DENOISER
@@ -69,9 +69,7 @@ def measure(
         costs: dict[str, list[tuple[int, float]]] = defaultdict(list)
         for name in layers[component.id]:
             with _rounded(weights[name]):
-                error = relative_error(
-                    _outputs(checkpoint, pipeline, replay, requests), exact
-                )
+                error = relative_error(_outputs(checkpoint, pipeline, replay, requests), exact)
             costs[re.sub(r"\d+", "*", name)].append((weights[name].numel(), error))
         if costs:
             found[component.class_name] = found.get(component.class_name, {}) | {

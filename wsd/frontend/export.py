@@ -20,7 +20,7 @@ from wsd.errors import CompileError
 from wsd.frontend.normalize import normalize
 from wsd.models.architecture import EntryPointModule
 from wsd.models.family import Component
-from wsd.models.w4a16.layers import is_sensitive
+from wsd.models.sensitive_layers import is_sensitive
 from wsd.spec.parameter import CHANNELS_LAST, Parameter, Use, choose_storage
 
 _aten = torch.ops.aten

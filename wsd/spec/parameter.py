@@ -137,7 +137,7 @@ def choose_storage(
         use: what the graph does with the parameter.
         shape: PyTorch's shape of it; only ``w4a16`` asks.
         is_sensitive: whether rounding it to int4 costs too much
-            (:mod:`wsd.models.w4a16.layers`).
+            (:mod:`wsd.models.sensitive_layers`).
     """
     if dtype == "f32" or use == "other":
         return "float32"

@@ -1,4 +1,4 @@
-"""Read ``layers.json``: the layers that keep int8 under ``w4a16``, and why.
+"""Read ``w4a16/layers.json``: the layers that keep int8 under ``w4a16``, and why.
 
 The file has, for each class of a component, rules: patterns of the names of parameters, and the
 reason. They hold for every model of the class, because models of one architecture share a compiled
@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-PATH = Path(__file__).parent / "layers.json"
+PATH = Path(__file__).parent / "w4a16" / "layers.json"
 
 
 @dataclass(frozen=True)
