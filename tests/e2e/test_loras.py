@@ -205,11 +205,9 @@ def test_the_weights_of_each_format_are_those_of_pythons_merge(patched, form, se
     ("patched", "form"),
     [
         *((USUAL, form) for form in FORMATS),
-        *(
-            (name, form)
-            for name in ("speck-f16", "speck-w8a16", "broad-w4a16")
-            for form in OF_EACH_KIND
-        ),
+        *((name, form) for name in ("speck-f16", "speck-w8a16") for form in OF_EACH_KIND),
+        # Rounding to 4 bits shows as much as the small change of the first kind.
+        *(("broad-w4a16", form) for form in OF_EACH_KIND[1:]),
     ],
     indirect=["patched"],
 )

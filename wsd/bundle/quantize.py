@@ -146,7 +146,7 @@ def quantize_groups(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         from -8 to 7.
     """
     groups = values.reshape(-1, GROUP)
-    blocks = groups.split(_INT4_BLOCK // GROUP)
+    blocks = torch.split(groups, _INT4_BLOCK // GROUP)
     found = [_quantize_block(block) for block in blocks]
     scales = torch.cat([scale for scale, _ in found]).view(values.shape[0], -1)
     return scales, torch.cat([steps for _, steps in found]).view(values.shape)
