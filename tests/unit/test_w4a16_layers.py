@@ -14,7 +14,7 @@ from wsd.evaluate.sensitivity import REQUESTS, measure
 from wsd.frontend.export import trace_component
 from wsd.models.registry import FAMILIES
 from wsd.models.sensitive_layers import PATH, is_sensitive, read_rules
-from wsd.spec.roles import REQUIRED_ROLES
+from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER
 
 TABLE = json.loads(PATH.read_text(encoding="utf-8"))
 MEASURED = [
@@ -74,9 +74,9 @@ def test_most_layers_take_4_bits():
 def test_downloads_from_text_are_small(model, most):
     """Without the library, which is a few megabytes, and the encoder of pictures that are given."""
     family = replace(FAMILIES[model], prompt_chunks=1)
-    parameters = {}
+    drawing, parameters = (TEXT_ENCODER, DENOISER, VAE_DECODER), {}
     for component, module in entry_point_modules(family, family.sizes[:1]):
-        if module.role in REQUIRED_ROLES and (module.part or component.id) not in parameters:
+        if module.role in drawing and (module.part or component.id) not in parameters:
             trace = trace_component(component, module, "w4a16")
             parameters[trace.component] = trace.parameters
     assert {"unet", "vae", "text_encoder"} <= parameters.keys()
@@ -89,7 +89,7 @@ def test_what_is_measured_leaves_the_model_as_it_was():
     checkpoint = open_checkpoint(random_checkpoint(SPECK, 0), SPECK)
     found = measure(checkpoint, requests)
     costs = found["UNet2DConditionModel"]
-    assert costs["time_embedding.linear_2.weight"].values == 64 * 64
+    assert costs["time_embedding.linear_*.weight"].values == 64 * 64
     # The model is as it was after each layer: none costs what all before it would.
     assert all(0 < cost.error < 0.3 for cost in costs.values())
     assert measure(checkpoint, requests) == found
