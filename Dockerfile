@@ -212,7 +212,7 @@ RUN python -c "from wsd.compiler.wasm.runtime import runtime_objects; runtime_ob
 # ---------------------------------------------------------------- models
 FROM base AS arguments
 ARG MODELS=tiny-sd15,tiny-sdxl,tiny-sd35
-# How weights are stored: f32 unless given, f16 or w8a16, or several with commas.
+# How weights are stored: f32 unless given, f16, w8a16 or w4a16, or several with commas.
 ARG DTYPE=
 # hashed; or classic, for the names of the original project beside the hashed ones.
 ARG LAYOUT=hashed

@@ -31,7 +31,7 @@ from wsd.util.progress import Quiet
 pytest.register_assert_rewrite("lowering", "matches", "paged", "pages", "served")
 
 # The models of tests/e2e/test_parity.py.
-_MODEL = re.compile(r"(tiny-sd15|tiny-sdxl|speck-xl|speck|broad)-(f32|f16|w8a16)")
+_MODEL = re.compile(r"(tiny-sd15|tiny-sdxl|speck-xl|speck|broad)-(f32|f16|w8a16|w4a16)")
 # Tests that have tiny-sd15 in a page, and those with tiny-sdxl.
 _SHIPPED = ("test_tiny_sd15", "test_the_shipped_models")
 _SHIPPED_XL = ("test_tiny_sdxl",)
@@ -45,6 +45,7 @@ _FIRST = (
     "speck-xl-w8a16",
     "tests/e2e/test_checkpoint_variants.py",
     "broad-f16",
+    "broad-w4a16",
     "speck-xl-f32",
     "speck-w8a16",
     "tests/e2e/test_guidance.py",

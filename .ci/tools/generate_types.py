@@ -38,6 +38,7 @@ from wsd.spec import (
     skip_layer_guidance,
     tolerances,
 )
+from wsd.spec.parameter import GROUP
 from wsd.spec.precision import DTYPES
 from wsd.spec.roles import (
     BLOCK_SCALES,
@@ -321,6 +322,10 @@ def render_constants() -> str:
             },
         ),
         ("wsd/spec/precision.py", {"PRECISIONS": list(DTYPES)}),
+        (
+            "wsd/spec/parameter.py: values of an int4 row that share a scale",
+            {"INT4_GROUP": GROUP},
+        ),
         (
             "wsd/models/schedulers.py: the most steps of any scheduler, and their names",
             {"MAX_STEPS": MAX_STEPS, "SCHEDULERS": list(SCHEDULERS)},

@@ -48,7 +48,7 @@ def test_a_model_that_does_not_exist():
 def test_a_precision_that_does_not_exist():
     said, seconds = refused("artifacts", "--build-arg=DTYPE=f16,f8")
     assert "error: build argument DTYPE: 'f8' is no precision" in said
-    assert "hint: known: f32, f16, w8a16" in said
+    assert "hint: known: f32, f16, w8a16, w4a16" in said
     assert seconds < 60
 
 

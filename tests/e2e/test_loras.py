@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from adapters_data import FORMATS, READ_BY_DIFFUSERS, write_adapter
 from lora_pages import opened, read_picture, served_with_tools
 from patched_weights import check_weights
-from speck import SPECK, SPECK_XL
+from speck import BROAD, SPECK, SPECK_XL
 from wsd.bundle.adapter_bundle import write_adapter_bundle
 from wsd.bundle.builder import build_bundle
 from wsd.checkpoint.checkpoint import open_checkpoint
@@ -29,6 +29,7 @@ MODELS = {
     "speck-f32": (SPECK, "f32"),
     "speck-f16": (SPECK, "f16"),
     "speck-w8a16": (SPECK, "w8a16"),
+    "broad-w4a16": (BROAD, "w4a16"),
     "speck-xl-f32": (SPECK_XL, "f32"),
     "speck-xl-w8a16": (SPECK_XL, "w8a16"),
 }
@@ -205,6 +206,8 @@ def test_the_weights_of_each_format_are_those_of_pythons_merge(patched, form, se
     [
         *((USUAL, form) for form in FORMATS),
         *((name, form) for name in ("speck-f16", "speck-w8a16") for form in OF_EACH_KIND),
+        # Rounding to 4 bits shows as much as the small change of the first kind.
+        *(("broad-w4a16", form) for form in OF_EACH_KIND[1:]),
     ],
     indirect=["patched"],
 )

@@ -30,13 +30,14 @@ MODELS = {
     "speck-w8a16": (SPECK, "w8a16"),
     "speck-xl-f32": (SPECK_XL, "f32"),
     "broad-f16": (BROAD, "f16"),
+    "broad-w4a16": (BROAD, "w4a16"),
     "speck-f16": (SPECK, "f16"),
     "speck-xl-w8a16": (SPECK_XL, "w8a16"),
     "tiny-sdxl-f32": (find_family("tiny-sdxl"), "f32"),
 }
 EXHAUSTIVE = ("tiny-sd15-f32", "speck-w8a16", "broad-f16", "speck-f16",
               "speck-xl-f32", "tiny-sdxl-f32")  # fmt: skip
-FULL = ("speck-xl-w8a16",)
+FULL = ("speck-xl-w8a16", "broad-w4a16")
 ERROR = 1e-4  # of one stage, of small models
 
 PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une étoile 你好 👍"]
@@ -86,7 +87,8 @@ each_model = pytest.mark.parametrize("model", [mark(name) for name in MODELS], i
 def test_weights_are_packed(model):
     library = model.library
     found = {p.storage for parameters in library.parameters.values() for p in parameters}
-    assert ("int8" in found) == (library.dtype == "w8a16")
+    assert ("int8" in found) == (library.dtype in ("w8a16", "w4a16"))
+    assert ("int4" in found) == (library.dtype == "w4a16")
     assert ("float16" in found) == (library.dtype != "f32")
     assert not [name for name in library.shaders if "unpack_" in name]
 
@@ -174,7 +176,7 @@ def test_the_self_test_allows_for_the_precision(model):
     # The guided denoiser, a tile, the encoder, and a tile of it.
     assert len(stages) == len(family.components) + 4
     assert [stage for stage in stages if not stage["good"]] == []
-    least = 1e-3 if model.library.dtype == "w8a16" else 1e-5
+    least = 1e-3 if model.library.dtype in ("w8a16", "w4a16") else 1e-5
     assert max(stage["error"] for stage in stages) > least
 
 

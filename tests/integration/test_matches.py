@@ -33,7 +33,9 @@ def broad(request):
 
 
 @pytest.mark.parametrize(
-    "broad", ["f16", pytest.param("w8a16", marks=pytest.mark.full)], indirect=True
+    "broad",
+    ["f16", *(pytest.param(dtype, marks=pytest.mark.full) for dtype in ("w8a16", "w4a16"))],
+    indirect=True,
 )
 def test_every_kind_of_variant_has_a_function_in_a_broad_model(broad):
     table = make_table(broad)

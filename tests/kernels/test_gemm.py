@@ -7,12 +7,14 @@ import pytest
 import torch
 from emulated import emulated
 
+from wsd.bundle.quantize import pack_int4
 from wsd.evaluate.metrics import relative_error
 from wsd.kernels.gemm.f16 import F16Tile, f16_gemm
 from wsd.kernels.gemm.gemv import gemv
 from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile, subgroup_matrix_gemm
 from wsd.kernels.gemm.tiled import GemmTile, fits, tiled_gemm
 from wsd.kernels.problem import Conv2d, GemmProblem
+from wsd.spec.parameter import GROUP
 
 TILES = [
     GemmTile(64, 64, 16, 4, 4),
@@ -46,6 +48,14 @@ def make_operands(problem, seed=0):
     shape = (conv.batch, conv.height, conv.width, conv.channels) if conv else (problem.m, problem.k)
     a = random.standard_normal(shape).astype(np.float32)
     w = random.standard_normal((problem.n, problem.k))
+    if problem.weights == "int4":
+        w = (w * 3).round().clip(-8, 7).astype(np.int8)
+        # Of both signs, and all normal: a kernel may flush subnormal ones to zero.
+        scales = random.choice([0.25, 0.01, -3, 1e-4, -7e-5, 0], (problem.n, problem.k // GROUP))
+        scales = scales.astype(np.float16)
+        exact = w * np.repeat(scales.astype(np.float64), GROUP, axis=1)
+        buffers = {"a": a, "w": pack_int4(w), "scales": scales}
+        return a.astype(np.float64), exact, buffers
     if problem.weights == "int8":
         w = (w * 40).round().clip(-127, 127).astype(np.int8)
     else:
@@ -77,7 +87,7 @@ def check(host, make_variant, problem, limit):
     """Run a problem with a bias and a residual in its epilogue."""
     problem = replace(
         problem,
-        buffers=("r", "a", "w", "bias", "residual"),
+        buffers=("r", "a", "w", *SCALES[problem.weights], "bias", "residual"),
         epilogue="(e1[at] + (value + e0[n]))",
     )
     a, w, inputs = make_operands(problem)
@@ -91,7 +101,8 @@ def check(host, make_variant, problem, limit):
     assert relative_error(found, expected) < limit
 
 
-WEIGHTS = ["float32", "float16", "int8"]
+WEIGHTS = ["float32", "float16", "int8", "int4"]
+SCALES = {"float32": (), "float16": (), "int8": (), "int4": ("scales",)}
 
 
 def pairs(tiles, others, names):
@@ -134,6 +145,13 @@ def test_tiled_convolution(kernel_host, tile, conv):
     check(kernel_host, lambda p: tiled_gemm(p, tile), problem, 1e-6)
 
 
+@pytest.mark.parametrize("conv", CONVS[::2], ids=CONV_NAMES[::2])
+def test_tiled_convolution_of_int4(kernel_host, conv):
+    problem = replace(conv_problem(conv), weights="int4")
+    assert fits(problem, TILES[-1])
+    check(kernel_host, lambda p: tiled_gemm(p, TILES[-1]), problem, 1e-6)
+
+
 def test_gelu_in_the_epilogue(kernel_host):
     epilogue = "((value * 0.5f) * (1.0f + erf((value * 0.70710678f))))"
     problem = replace(LINEAR, epilogue=epilogue)
@@ -171,7 +189,7 @@ def check_f16(host, problem, tile):
 
 
 @pytest.mark.parametrize("tile", F16_TILES, ids=str)
-@pytest.mark.parametrize("weights", ["float16", "int8"])
+@pytest.mark.parametrize("weights", ["float16", "int8", "int4"])
 def test_f16_linear(kernel_host, tile, weights):
     check_f16(kernel_host, replace(LINEAR, weights=weights), tile)
 
@@ -200,8 +218,10 @@ SUBGROUP_MATRIX_TILES = [
 PROBLEMS = [
     *(replace(LINEAR, weights=weights) for weights in ("float16", "int8")),
     *(replace(conv_problem(conv), weights="float16") for conv in CONVS),
+    replace(LINEAR, weights="int4"),
+    replace(conv_problem(CONVS[0]), weights="int4"),
 ]
-PROBLEM_NAMES = ["float16", "int8", *CONV_NAMES]
+PROBLEM_NAMES = ["float16", "int8", *CONV_NAMES, "int4", "int4 conv"]
 
 
 @pytest.mark.parametrize("tile", SUBGROUP_MATRIX_TILES, ids=str)
@@ -225,6 +245,8 @@ EMULATED = {
     "int8": (PROBLEMS[1], EMULATED_TILES[0]),
     "conv": (PROBLEMS[2], EMULATED_TILES[0]),
     "stride": (PROBLEMS[3], EMULATED_TILES[0]),
+    "int4": (PROBLEMS[-2], EMULATED_TILES[0]),
+    "int4 conv": (PROBLEMS[-1], EMULATED_TILES[2]),
 }
 # Together the first two have what the others have: several subgroups, split-K, int8, and an image.
 OFTEN = {"stride": (), "split-K": pytest.mark.full}

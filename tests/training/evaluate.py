@@ -20,9 +20,11 @@ from training.shape_metrics import Score, score
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.cli.main import run_command
-from wsd.evaluate.diffusers_reference import guided_within, load_pipeline
+from wsd.errors import UsageError
+from wsd.evaluate.diffusers_reference import guided_within, load_pipeline, round_pipeline
 from wsd.models.registry import Family, find_family
 from wsd.runtime.request import GuidanceInterval
+from wsd.spec.precision import DTYPES
 from wsd.util.files import write_atomically
 from wsd.util.progress import Progress
 
@@ -156,6 +158,7 @@ def _wrapped(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
     show_default=True,
     help="Shares of the steps after which guidance begins and ends.",
 )
+@click.option("--dtype", type=click.Choice(DTYPES), help="Round weights as bundles of it do.")
 @click.option("--steps", default=20, show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Of the first picture's noise.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Draw with this bundle's page.")
@@ -164,18 +167,23 @@ def _wrapped(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet here.")
 def main(
     model: str, weights: str | None, count: int, guidance: tuple[float, ...],
-    interval: tuple[float, float], steps: int, seed: int, bundle: Path | None, device: str,
-    figures: Path | None, sheet: Path | None,
+    interval: tuple[float, float], dtype: str | None, steps: int, seed: int, bundle: Path | None,
+    device: str, figures: Path | None, sheet: Path | None,
 ) -> None:  # fmt: skip
     """Draw held-out prompts and say how often colour, shape, relation … are right."""
     family = find_family(model)
+    if dtype is not None and bundle is not None:
+        raise UsageError("--dtype and --bundle exclude each other", "a bundle has its own weights")
     guided = GuidanceInterval(*interval)
     wanted = held_out_scenes(count)
     table = {}
     for scale in guidance or (family.guidance_scale,):
         if bundle is None:
             checkpoint = open_checkpoint(choose_checkpoint(family, weights, None), family)
-            pipeline = load_pipeline(checkpoint).to(device)
+            pipeline = load_pipeline(checkpoint)
+            if dtype is not None:
+                round_pipeline(pipeline, family, dtype)
+            pipeline.to(device)
             draw = diffusers_draw(family, pipeline, scale, steps, seed, guided)
             found, images = evaluate(wanted, draw, Progress())
         else:

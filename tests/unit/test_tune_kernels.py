@@ -31,6 +31,14 @@ def test_epilogues_and_names_of_buffers_are_left_out(tmp_path):
     assert problem.buffers == ("result", "a", "w")
 
 
+def test_int4_keeps_its_scales(tmp_path):
+    buffers = ("result", "x", "w", "w_scale", "bias")
+    int4 = replace(SMALL, weights="int4", buffers=buffers)
+    [problem] = read_problems([write_library(tmp_path / "library.json", int4)])
+    assert problem.buffers == ("result", "a", "w", "scales")
+    assert problem.epilogue == "value"
+
+
 def test_problem_whose_a_is_too_large_for_a_buffer_is_left_out(tmp_path):
     large = replace(SMALL, m=1 << 18, k=1024)
     assert read_problems([write_library(tmp_path / "library.json", large)]) == []

@@ -71,6 +71,8 @@ def library_key(
     code = digest_code("wsd.compiler.driver", type(family.architecture).__module__, package=package)
     for room in _DATA_ROOMS:
         code |= digest_data(package / room, package)
+    if dtype == "w4a16":
+        code |= digest_data(package / "models" / dtype, package)
     return CacheKey(
         {
             "architecture": architecture(family),

@@ -20,6 +20,8 @@ from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.checkpoint.tokenizer import open_tokenizer
 from wsd.errors import UsageError
 from wsd.evaluate.weighted_prompts import weighted_arguments
+from wsd.frontend.entry_points import make_entry_point
+from wsd.frontend.export import trace_component
 from wsd.models.diffusers_pipeline import assemble_pipeline
 from wsd.models.family import Family
 from wsd.models.fine_tunes import FINE_TUNES
@@ -81,6 +83,21 @@ def round_weights(pipeline: Any, storages: Mapping[str, Mapping[str, Storage]]) 
     for component, stored in storages.items():
         if component != SAFETY_CHECKER:
             round_module(getattr(pipeline, component), stored)
+
+
+def round_pipeline(pipeline: Any, family: Family, dtype: str) -> None:
+    """Round a pipeline's weights in place as a bundle of a precision stores them.
+
+    Args:
+        pipeline: of :func:`load_pipeline`, on any device.
+        family: the checkpoint's.
+        dtype: one of :data:`wsd.spec.precision.DTYPES`.
+    """
+    for component in family.components:
+        module = getattr(pipeline, component.id)
+        entry = make_entry_point(family, component, module, family.sizes[0])
+        parameters = trace_component(component, entry, dtype).parameters
+        round_module(module, {parameter.name: parameter.storage for parameter in parameters})
 
 
 def round_module(module: torch.nn.Module, stored: Mapping[str, Storage]) -> None:

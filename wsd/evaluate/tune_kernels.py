@@ -29,6 +29,7 @@ from wsd.kernels.tuning.table import (
     write_tuning_table,
 )
 from wsd.runtime.kernel_runner import KernelHost, open_kernel_host
+from wsd.spec.parameter import GROUP
 from wsd.util.json_reader import MAX_SHADER_BYTES, MAX_SHADER_MARKS, read_json
 from wsd.util.terminal import say
 
@@ -57,9 +58,7 @@ def tune(host: KernelHost, problem: GemmProblem) -> dict[str, TunedTile]:
     )
     random = np.random.default_rng(0)
     a = random.random(a_values, np.float32)
-    dtypes = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
-    w = random.random(problem.n * problem.k, np.float32).astype(dtypes[problem.weights])
-    host.hold({"a": a, "w": w})
+    host.hold({"a": a, **_random_weights(random, problem)})
     repeat = int(1 + _MIN_MILLISECONDS * _OPERATIONS_PER_MILLISECOND / problem.operations)
     best: dict[str, TunedTile] = {}
     for kind in TUNED_KINDS:
@@ -72,6 +71,21 @@ def tune(host: KernelHost, problem: GemmProblem) -> dict[str, TunedTile]:
             if kind.name not in best or ms < best[kind.name].ms:
                 best[kind.name] = TunedTile(tile, ms)
     return best
+
+
+def _random_weights(random: np.random.Generator, problem: GemmProblem) -> dict[str, np.ndarray]:
+    """Return seeded values of W, and of int4 its scales, by the names of :data:`_PLAIN`."""
+    values = problem.n * problem.k
+    if problem.weights == "int4":
+        scales = random.random(values // GROUP, np.float32).astype(np.float16)
+        return {"w": random.integers(0, 256, values // 2, np.uint8), "scales": scales}
+    dtypes = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
+    return {"w": random.random(values, np.float32).astype(dtypes[problem.weights])}
+
+
+def _without_epilogue(problem: GemmProblem) -> GemmProblem:
+    scales = ("scales",) if problem.weights == "int4" else ()
+    return replace(problem, buffers=(*_PLAIN.buffers, *scales), epilogue=_PLAIN.epilogue)
 
 
 def read_problems(paths: Iterable[Path]) -> list[GemmProblem]:
@@ -94,9 +108,7 @@ def read_problems(paths: Iterable[Path]) -> list[GemmProblem]:
             max_bytes=MAX_SHADER_BYTES, max_marks=MAX_SHADER_MARKS,
         )  # fmt: skip
         for entry in table["gemm_problems"]:
-            problem = replace(
-                read_gemm_problem(entry), buffers=_PLAIN.buffers, epilogue=_PLAIN.epilogue
-            )
+            problem = _without_epilogue(read_gemm_problem(entry))
             if problem.m * problem.k <= _MAX_VALUES:
                 found[problem_key(problem)] = problem
     return sorted(found.values(), key=lambda problem: -problem.operations)

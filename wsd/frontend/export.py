@@ -20,6 +20,7 @@ from wsd.errors import CompileError
 from wsd.frontend.normalize import normalize
 from wsd.models.architecture import EntryPointModule
 from wsd.models.family import Component
+from wsd.models.sensitive_layers import is_sensitive
 from wsd.spec.parameter import CHANNELS_LAST, Parameter, Use, choose_storage
 
 _aten = torch.ops.aten
@@ -67,11 +68,13 @@ def trace_component(
         entry_point=entry_point,
         component=entry_point.part or component.id,
         program=program,
-        parameters=_parameters(program, component.role, dtype),
+        parameters=_parameters(program, component, dtype),
     )
 
 
-def _parameters(program: ExportedProgram, role: str, dtype: str) -> tuple[Parameter, ...]:
+def _parameters(
+    program: ExportedProgram, component: Component, dtype: str
+) -> tuple[Parameter, ...]:
     """Return every parameter that the program reads, in the order of the arguments."""
     signature = program.graph_signature
     if signature.inputs_to_buffers:
@@ -80,11 +83,17 @@ def _parameters(program: ExportedProgram, role: str, dtype: str) -> tuple[Parame
             "fold them into constants in wsd/frontend/normalize.py, as is done for position ids",
         )
     nodes = {node.name: node for node in program.graph.nodes}
+    up_blocks = len(component.config.get("up_block_types", ()))
 
     def parameter(argument: str, name: str) -> Parameter:
         shape, use = tuple(program.state_dict[name].shape), _use(nodes[argument])
         last = use == "gemm" and len(shape) == len(CHANNELS_LAST)
-        return Parameter(_strip_wrapper(name), shape, choose_storage(dtype, role, use), last)
+        own_name = _strip_wrapper(name)
+        storage = choose_storage(
+            dtype, component.role, use, shape,
+            is_sensitive=is_sensitive(component.class_name, own_name, up_blocks),
+        )  # fmt: skip
+        return Parameter(own_name, shape, storage, last)
 
     return tuple(parameter(*names) for names in signature.inputs_to_parameters.items())
 

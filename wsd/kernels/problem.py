@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Weights = Literal["float32", "float16", "int8"]
+Weights = Literal["float32", "float16", "int8", "int4"]
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,12 @@ class GemmProblem:
         m: rows of A and of the result.
         n: rows of W and columns of the result.
         k: the extent that is summed over; of a convolution (ky, kx, c), c innermost.
-        weights: how W is stored. float16 and int8 are packed into u32 words; the scales of
-            int8 belong to the epilogue.
+        weights: how W is stored. All but float32 are packed into u32 words. The scales of int8
+            belong to the epilogue; those of int4 are a buffer of float16, two a word, one for each
+            32 values of a row.
         conv: how A is gathered from an image; None if A is stored as it is.
-        buffers: names of the PrimFunc's buffers: result, A, W, then the epilogue's operands.
+        buffers: names of the PrimFunc's buffers: result, A, W, of int4 the scales of W, then the
+            epilogue's operands.
         epilogue: WGSL expression of the result from ``value`` (the sum), ``m``, ``n``, ``at``
             (= m * N + n) and the epilogue's operands, the arrays ``e0``, ``e1`` …
     """
@@ -84,6 +86,16 @@ class GemmProblem:
     def operations(self) -> int:
         """Return the floating-point operations: two for each multiply-add."""
         return 2 * self.m * self.n * self.k
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """Return the names of the buffers that the sums are made of: A, W, of int4 its scales."""
+        return self.buffers[1 : 4 if self.weights == "int4" else 3]
+
+    @property
+    def epilogue_operands(self) -> tuple[str, ...]:
+        """Return the names of the buffers that the epilogue reads."""
+        return self.buffers[1 + len(self.operands) :]
 
     @property
     def k_contiguous(self) -> int:

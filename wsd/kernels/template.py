@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 
 from wsd.kernels.variant import VECTOR
+from wsd.spec.parameter import GROUP
 
 # The line of a template that divides the head of a launch from its body.
 BODY_MARK = "// body"
@@ -36,6 +37,7 @@ def make_environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
         autoescape=False,  # noqa: S701 # nosec B701 - WGSL, not HTML
     )
     environment.globals["VECTOR"] = VECTOR
+    environment.globals["GROUP"] = GROUP
     return environment
 
 

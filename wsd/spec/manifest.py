@@ -154,11 +154,11 @@ class ParameterRecord(Entry):
     """Place of one parameter in its component's stream, which is its shards laid end to end."""
 
     name: str
-    """Name in the state dict; an int8 weight is followed by its scales, ``<name>.scale``."""
+    """Name in the state dict; the scales of int8 and int4 weights follow them, ``<name>.scale``."""
     shape: tuple[PositiveInt, ...]
     """Shape in which the values are stored: a convolution's is (out, height, width, in)."""
     dtype: Storage
-    """How values are stored: float16 and int8 are packed, low bits first, into uint32 words."""
+    """How values are stored: all but float32 are packed, low bits first, into uint32 words."""
     offset: Annotated[int, Field(ge=0, multiple_of=4)]
     """Where in the stream it begins, in bytes."""
     bytes: PositiveInt

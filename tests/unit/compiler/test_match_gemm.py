@@ -85,6 +85,25 @@ def test_linear_layer(storage):
     assert problem.epilogue == ("(value * e0[n])" if scales else "value")
 
 
+def test_linear_layer_of_int4():
+    """Its scales are an operand of the sums, and so no epilogue."""
+    inputs = [X, ("bias", (72,))]
+    weight = Parameter("w", (72, 192), "int4")
+    [problem] = match(inputs, [weight], lambda emit, x, bias, w: op.add(linear(emit, x, w), bias))
+    assert (problem.m, problem.n, problem.k, problem.weights) == (154, 72, 192, "int4")
+    assert problem.operands == ("x", "w", "w.scale")
+    assert problem.epilogue_operands == ("bias",)
+    assert problem.epilogue == "(value + e0[n])"
+
+
+def test_convolution_of_int4():
+    weight = Parameter("w", (40, 32, 3, 3), "int4", channels_last=True)
+    [problem] = match([IMAGE], [weight], lambda *args: conv2d(*args, padding=1))
+    assert problem.conv == Conv2d(2, 8, 6, 32, 8, 6, 3, 1, 1)
+    assert (problem.k, problem.weights) == (288, "int4")
+    assert problem.operands == ("x", "w", "w.scale")
+
+
 def test_bias_and_residual_are_an_epilogue():
     inputs = [X, ("bias", (72,)), ("residual", (2, 77, 72))]
 

@@ -7,9 +7,10 @@ from tvm.relax import op
 
 from relax_functions import operators, relax_function
 from tvm_cpu import run_on_cpu
+from wsd.bundle.quantize import pack_int4
 from wsd.compiler.passes.pack_parameters import Signature, pack_parameters
 from wsd.compiler.tvm_compat import shape_of
-from wsd.spec.parameter import Parameter
+from wsd.spec.parameter import GROUP, Parameter
 
 SHAPE = (6, 5)
 
@@ -57,6 +58,23 @@ def test_int8_is_four_values_a_word_and_a_scale_a_row():
     scales, x, b = (rng.random(shape, "float32") for shape in ((6,), SHAPE, SHAPE))
     [result] = run_on_cpu(found, [x, words, scales, b])
     np.testing.assert_allclose(result, x * (values * scales[:, None]) + b, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_int4_is_eight_values_a_word_and_a_scale_a_group():
+    shape = (3, 2 * GROUP)
+    _, found = packed(Parameter("w", shape, "int4"), Parameter("b", shape), shape=shape)
+    assert arguments(found) == {"x": shape, "w": (24,), "w.scale": (3,), "b": shape}
+    assert operators(found) == ["unpack_int4", "relax.multiply", "relax.add"]
+    rng = np.random.default_rng(0)
+    values = rng.integers(-8, 8, shape, dtype="int8")
+    # The last two are subnormal.
+    scales = np.array([[0.5, -2], [0, 65504 / 8], [2**-20, -(2**-24)]], "float16")
+    x, b = (rng.random(shape, "float32") for _ in range(2))
+    words = pack_int4(values).view("uint32")
+    [result] = run_on_cpu(found, [x, words, scales.reshape(-1).view("uint32"), b])
+    w = values * np.repeat(scales.astype("float32"), GROUP, axis=1)
+    np.testing.assert_allclose(result, x * w + b, rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from wsd.kernels.tuning.table import (
     TunedTile,
     problem_key,
     read_tuning_table,
+    tuned_problem_keys,
     tuned_subgroup_matrix_tile,
     tuned_tile,
     write_tuning_table,
@@ -33,6 +34,14 @@ MATRIX = TunedTile(
 def test_key_names_what_decides_how_fast_a_tile_is():
     assert problem_key(LINEAR) == "linear 8192x320x1280 int8"
     assert problem_key(CONV) == "conv3s2 1024x640x5760 float16"
+
+
+def test_int4_takes_the_tile_of_int8_where_it_was_not_measured():
+    keys = [key for key in tuned_problem_keys() if key.startswith("linear") and "int8" in key]
+    m, n, k = map(int, keys[0].split()[1].split("x"))
+    tile = tuned_tile(GemmProblem(m, n, k, "int8"))
+    assert tile is not None
+    assert tuned_tile(GemmProblem(m, n, k, "int4")) == tile
 
 
 def test_what_is_written_is_read(tmp_path):

@@ -22,7 +22,7 @@ import type { IntegrityOptions } from "./types";
 
 /** One model of a bundle, in weights of one precision. */
 export interface Variant {
-  /** How its weights are stored: f32, f16 or w8a16. */
+  /** How its weights are stored: f32, f16, w8a16 or w4a16. */
   dtype: string;
   /** Address of its manifest, with the query of the list's address. */
   manifest: string;

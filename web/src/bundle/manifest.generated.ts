@@ -268,7 +268,7 @@ export interface IndexEntry {
   /** One line for people. */
   title: string;
   /** How the weights are stored. */
-  dtype: "f32" | "f16" | "w8a16";
+  dtype: "f32" | "f16" | "w8a16" | "w4a16";
   /** Folder of the manifest relative to the index, with a slash at its end. */
   manifest: string;
   /** Digest of the manifest, as `SRI.json` has it; absent in bundles of older versions. */
@@ -376,7 +376,7 @@ export interface ModelEntry {
   /** Class of diffusers that draws the same pictures. */
   pipeline: string;
   /** How the weights are stored; sums are float32 in every precision. */
-  dtype: "f32" | "f16" | "w8a16";
+  dtype: "f32" | "f16" | "w8a16" | "w4a16";
   /** The checkpoint: a hub id and commit, or the name of a file or folder. */
   source: string;
   /** What was said of the checkpoint where it was built: option of `wsd build` to value. */
@@ -415,12 +415,12 @@ export interface NoiseSchedule {
 
 /** Place of one parameter in its component's stream, which is its shards laid end to end. */
 export interface ParameterRecord {
-  /** Name in the state dict; an int8 weight is followed by its scales, `<name>.scale`. */
+  /** Name in the state dict; the scales of int8 and int4 weights follow them, `<name>.scale`. */
   name: string;
   /** Shape in which the values are stored: a convolution's is (out, height, width, in). */
   shape: number[];
-  /** How values are stored: float16 and int8 are packed, low bits first, into uint32 words. */
-  dtype: "float32" | "float16" | "int8";
+  /** How values are stored: all but float32 are packed, low bits first, into uint32 words. */
+  dtype: "float32" | "float16" | "int8" | "int4";
   /** Where in the stream it begins, in bytes. */
   offset: number;
   /** Its size in bytes, padded to a multiple of 4. */

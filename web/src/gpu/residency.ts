@@ -19,7 +19,7 @@ import type { ReadTarget } from "./read_back";
 import { Staging } from "./staging";
 import { mostKeptBytes, UntouchedWeights } from "./untouched_weights";
 
-/** Suffix of the name of the record with an int8 weight's scales; wsd/spec/parameter.py. */
+/** Suffix of the name of the record with a packed integer weight's scales; wsd/spec/parameter.py. */
 const SCALE = ".scale";
 
 const NO_PATCHES: RecordPatches = new Map();
@@ -308,8 +308,11 @@ export class ResidentComponents {
       const weight = {
         record,
         buffer: this.bufferOf(parameters, index),
-        // The scales of an int8 weight follow it.
-        scales: record.dtype === "int8" ? this.bufferOf(parameters, index + 1) : undefined,
+        // The scales of packed integers follow them.
+        scales:
+          record.dtype === "int8" || record.dtype === "int4"
+            ? this.bufferOf(parameters, index + 1)
+            : undefined,
       };
       const patches = layers.map(({ layer, scale }) => layer.patch.make(scale));
       await this.patcher.patch(weight, patches, staging);

@@ -69,7 +69,10 @@ export const GUIDANCE_EMBEDDING = "timestep_cond";
 export const SKIP_LAYER_GUIDANCE = { scale: 2.8, start: 0.01, stop: 0.2 } as const;
 
 // wsd/spec/precision.py
-export const PRECISIONS = ["f32", "f16", "w8a16"] as const;
+export const PRECISIONS = ["f32", "f16", "w8a16", "w4a16"] as const;
+
+// wsd/spec/parameter.py: values of an int4 row that share a scale
+export const INT4_GROUP = 32;
 
 // wsd/models/schedulers.py: the most steps of any scheduler, and their names
 export const MAX_STEPS = 100;
@@ -821,5 +824,5 @@ export const SELECTION_RULES = {
 export const STAGE_TOLERANCE = 0.002;
 export const LATENTS_TOLERANCE = 0.001;
 export const PICTURE_PSNR = 40.0;
-export const ROUNDING_PSNR = { f32: 40.0, f16: 35.0, w8a16: 30.0 } as const;
-export const SELF_TEST_TOLERANCE = { f32: 0.001, f16: 0.01, w8a16: 0.1 } as const;
+export const ROUNDING_PSNR = { f32: 40.0, f16: 35.0, w8a16: 30.0, w4a16: 24.0 } as const;
+export const SELF_TEST_TOLERANCE = { f32: 0.001, f16: 0.01, w8a16: 0.1, w4a16: 0.3 } as const;

@@ -35,7 +35,7 @@ export interface LatentSettings {
 /** How the bundle stores weights; `wsd build --dtype` decides it. */
 export interface QuantizationSettings {
   /** Precision of the weights. */
-  weightDtype?: "f32" | "f16" | "w8a16" | undefined;
+  weightDtype?: "f32" | "f16" | "w8a16" | "w4a16" | undefined;
   /** Where packed weights become float32. */
   dequantize?: "none" | "kernel" | undefined;
 }
@@ -158,7 +158,7 @@ export const SETTINGS_SCHEMA = {
     quantization: {
       additionalProperties: false,
       properties: {
-        weightDtype: { enum: ["f32", "f16", "w8a16"] },
+        weightDtype: { enum: ["f32", "f16", "w8a16", "w4a16"] },
         dequantize: { enum: ["none", "kernel"] },
       },
       type: "object",

@@ -23,9 +23,12 @@ from wsd.compiler.tvm_compat import (
     tir,
 )
 from wsd.kernels.problem import Conv2d, GemmProblem, Weights
+from wsd.spec.parameter import GROUP
 
 _SUMS = ("linear", "conv2d")
 _PADDED = "pad_temp"
+# int4 values in a word.
+_PER_WORD = 8
 # (upsample, stride) of the convolutions that the kernels compute.
 _UPSAMPLE_AND_STRIDE = ((1, 1), (1, 2), (2, 1))
 
@@ -75,8 +78,8 @@ def _read_problem(sum_name: str, statements: dict[str, Any], epilogue: Any) -> G
     m = math.prod(outer)
     terms = math.prod(int(iterator.dom.extent) for iterator in gemm.iter_vars)
     k = terms // (m * n)
-    a = _made_from(statements, buffer_of(left), _PADDED)
-    w = _made_from(statements, buffer_of(right), UNPACKED)
+    [a] = _made_from(statements, buffer_of(left), _PADDED, n=1)
+    w, weights, scales = _read_weight(statements, buffer_of(right), n * k)
     conv = None
     if sum_name == "conv2d":
         conv = _read_conv2d(statements, a, outer, _shape(buffer_of(right)))
@@ -84,8 +87,24 @@ def _read_problem(sum_name: str, statements: dict[str, Any], epilogue: Any) -> G
         raise NoMatch("A is not stored as M rows of K values")
     operands, text = _read_epilogue(buffer_of(gemm.writes[0]), epilogue, m, n)
     result = buffer_of((epilogue or gemm).writes[0])
-    buffers = (name_of(result), name_of(a), name_of(w), *operands)
-    return GemmProblem(m, n, k, _read_weights(w, n * k), conv, buffers, text)
+    buffers = (name_of(result), name_of(a), name_of(w), *map(name_of, scales), *operands)
+    return GemmProblem(m, n, k, weights, conv, buffers, text)
+
+
+def _read_weight(
+    statements: dict[str, Any], buffer: Any, values: int
+) -> tuple[Any, Weights, list[Any]]:
+    """Return what a weight of so many values is read from: its buffer, how, and int4's scales."""
+    made_from = _made_from(statements, buffer, UNPACKED, n=2)
+    if len(made_from) == 1:
+        [words] = made_from
+        return words, _read_weights(words, values), []
+    # int4's words are eight times as many as the words of its scales.
+    scales, words = sorted(made_from, key=lambda each: math.prod(_shape(each)))
+    sizes = [math.prod(_shape(each)) for each in (words, scales)]
+    if sizes != [values // _PER_WORD, -(-values // (2 * GROUP))]:
+        raise NoMatch(f"a weight of {values} values in {sizes} words")
+    return words, "int4", [scales]
 
 
 def _read_weights(buffer: Any, values: int) -> Weights:
@@ -101,14 +120,14 @@ def _read_weights(buffer: Any, values: int) -> Weights:
     return found
 
 
-def _made_from(statements: dict[str, Any], buffer: Any, stage: str) -> Any:
-    """Return the buffer from which a stage makes this one, or itself if no such stage does."""
+def _made_from(statements: dict[str, Any], buffer: Any, stage: str, n: int) -> list[Any]:
+    """Return the at most n buffers from which a stage makes this one; itself if no stage does."""
     for name, statement in statements.items():
         if name.startswith(stage) and buffer_of(statement.writes[0]).same_as(buffer):
-            if len(statement.reads) != 1:
+            if len(statement.reads) > n:
                 raise NoMatch(f"{name} reads several buffers")
-            return buffer_of(statement.reads[0])
-    return buffer
+            return [buffer_of(read) for read in statement.reads]
+    return [buffer]
 
 
 def _read_conv2d(

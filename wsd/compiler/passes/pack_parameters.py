@@ -1,9 +1,9 @@
 """Let functions take their parameters as the browser uploads them: packed, channels last.
 
 In: functions whose parameters are float32 tensors in PyTorch's shapes.
-Out: functions that take each parameter as it is stored (:mod:`wsd.spec.parameter`): float16 and
-int8 as uint32 words, int8 with its scales as one more argument, convolutions' weights with
-channels last. At its first use a parameter is unpacked (``call_tir`` of ``unpack_*``) and
+Out: functions that take each parameter as it is stored (:mod:`wsd.spec.parameter`): float16, int8
+and int4 as uint32 words, these two with their scales as one more argument, convolutions' weights
+with channels last. At its first use a parameter is unpacked (``call_tir`` of ``unpack_*``) and
 transposed to PyTorch's shape. The legalizers (:mod:`wsd.compiler.tir.legalize`) match both and
 read the stored weight instead, so that neither runs for a whole weight in the browser.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from tvm import relax, te
 
-from wsd.compiler.tir.dequantize import UNPACK, unpack_float16, unpack_int8
+from wsd.compiler.tir.dequantize import UNPACK, unpack_float16, unpack_int4, unpack_int8
 from wsd.compiler.tvm_compat import IRModule, tensor_variable
 from wsd.spec.parameter import CHANNELS_LAST, SCALE, Parameter
 
@@ -73,6 +73,9 @@ def _buffers(parameter: Parameter) -> list[Any]:
     if parameter.storage == "int8":
         scales = tensor_variable(parameter.name + SCALE, parameter.shape[:1], "float32")
         buffers.append(scales)
+    if parameter.storage == "int4":
+        words = parameter.buffers()[1].bytes // 4
+        buffers.append(tensor_variable(parameter.name + SCALE, (words,), "uint32"))
     return buffers
 
 
@@ -116,5 +119,8 @@ class _Reader(relax.PyExprMutator):
             values = unpack_int8(packed, shape)
             return te.compute(shape, lambda *at: values(*at) * scales(at[0]), name="scaled")
 
-        kernel = float16 if len(buffers) == 1 else int8
+        def int4(packed: te.Tensor, scales: te.Tensor) -> te.Tensor:
+            return unpack_int4(packed, scales, shape)
+
+        kernel = {"float16": float16, "int8": int8, "int4": int4}[parameter.storage]
         return self.builder_.call_te(kernel, *buffers, primfunc_name_hint=UNPACK + kernel.__name__)

@@ -62,7 +62,7 @@ def gemm_variant(template: str, problem: GemmProblem, tile: SplitKTile) -> Varia
         head=head,
         body=body,
         grid=(*problem.grid(tile.m, tile.n), tile.split_k),
-        buffers=(None, *problem.buffers[1:3]) if is_split else problem.buffers,
+        buffers=(None, *problem.operands) if is_split else problem.buffers,
     )
     return Variant(
         launches=(launch, _reduce(problem, tile.split_k)) if is_split else (launch,),
@@ -84,5 +84,5 @@ def _reduce(problem: GemmProblem, split_k: int) -> Launch:
         head=head,
         body=body,
         grid=(width, -(-workgroups // width), 1),
-        buffers=(problem.buffers[0], None, *problem.buffers[3:]),
+        buffers=(problem.buffers[0], None, *problem.epilogue_operands),
     )

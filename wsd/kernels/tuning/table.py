@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -61,14 +61,22 @@ def problem_key(problem: GemmProblem) -> str:
 
 def tuned_tile(problem: GemmProblem) -> GemmTile | None:
     """Return the fastest tile of the tiled float32 kernel; None if it was not measured."""
-    found = _table().get(problem_key(problem), {}).get(TILED_F32)
+    found = _find(problem).get(TILED_F32)
     return found.tile if found and isinstance(found.tile, GemmTile) else None
 
 
 def tuned_subgroup_matrix_tile(problem: GemmProblem) -> SubgroupMatrixTile | None:
     """Return the fastest tile of the subgroup matrix kernel; None if it was not measured."""
-    found = _table().get(problem_key(problem), {}).get(SUBGROUP_MATRIX)
+    found = _find(problem).get(SUBGROUP_MATRIX)
     return found.tile if found and isinstance(found.tile, SubgroupMatrixTile) else None
+
+
+def _find(problem: GemmProblem) -> Mapping[str, TunedTile]:
+    """Return what was measured of a problem; of int4 weights else what was measured of int8."""
+    own = _table().get(problem_key(problem))
+    if own is None and problem.weights == "int4":
+        own = _table().get(problem_key(replace(problem, weights="int8")))
+    return own or {}
 
 
 def tuned_problem_keys() -> list[str]:

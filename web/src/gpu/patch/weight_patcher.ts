@@ -7,6 +7,7 @@
 import type { Delta, StoredFactor, LowRank, Magnitude, Patch } from "../../adapters/patch";
 import type { ParameterRecord } from "../../bundle/manifest";
 import { valueCount } from "../../bundle/manifest";
+import { INT4_GROUP } from "../../util/constants.generated";
 import { UnsupportedError } from "../../util/errors";
 import type { Staging } from "../staging";
 import type { Runtime } from "../tvm/runtime";
@@ -14,9 +15,11 @@ import addKronecker from "./add_kronecker.wgsl";
 import addLowRank from "./add_low_rank.wgsl";
 import addProduct from "./add_product.wgsl";
 import packFloat16 from "./pack_float16.wgsl";
+import packInt4 from "./pack_int4.wgsl";
 import packInt8 from "./pack_int8.wgsl";
 import scaleInt8 from "./scale_int8.wgsl";
 import setLengths from "./set_lengths.wgsl";
+import unpackInt4 from "./unpack_int4.wgsl";
 import unpackInt8 from "./unpack_int8.wgsl";
 import widen from "./widen.wgsl";
 
@@ -26,9 +29,11 @@ const SHADERS = {
   addLowRank,
   addProduct,
   packFloat16,
+  packInt4,
   packInt8,
   scaleInt8,
   setLengths,
+  unpackInt4,
   unpackInt8,
   widen,
 };
@@ -38,6 +43,7 @@ type ShaderName = keyof typeof SHADERS;
 const UNPACKERS = {
   float16: ["widen", "packFloat16"],
   int8: ["unpackInt8", "scaleInt8", "packInt8"],
+  int4: ["unpackInt4", "packInt4"],
   float32: [],
 } as const;
 const ADDERS = {
@@ -50,6 +56,8 @@ const WIDENED = { F32: 32, F16: 16, BF16: 15 } as const;
 
 /** Threads of a workgroup where a thread computes one value or one word. */
 const THREADS = 256;
+/** Threads of a workgroup of pack_int4.wgsl; each packs two groups. */
+const GROUP_THREADS = 64;
 /** Columns and rows that a workgroup of the low-rank shaders computes. */
 const [TILE_COLUMNS, TILE_ROWS] = [64, 8];
 /** WebGPU's smallest `maxComputeWorkgroupsPerDimension`. */
@@ -63,7 +71,7 @@ const NUMBERS_BYTES = 64;
 export interface StoredWeight {
   record: ParameterRecord;
   buffer: GPUBuffer;
-  /** The scales of an int8 weight's rows. */
+  /** The scales of an int8 weight's rows, or of an int4 weight's groups. */
   scales: GPUBuffer | undefined;
 }
 
@@ -178,6 +186,9 @@ class LayerRecorder {
     if (record.dtype === "float16") {
       const operands = [{ buffer: stored }, values];
       this.run("widen", [count, count, 1, count, WIDENED.F16], operands, spread(count));
+    } else if (record.dtype === "int4") {
+      const operands = [{ buffer: stored }, { buffer: scales! }, values];
+      this.run("unpackInt4", [count], operands, spread(count / 8));
     } else {
       const operands = [{ buffer: stored }, { buffer: scales! }, values];
       this.run("unpackInt8", [count, this.columns], operands, spread(count / 4));
@@ -195,6 +206,12 @@ class LayerRecorder {
       return;
     }
     const found = { buffer: scales! };
+    if (record.dtype === "int4") {
+      const groups = count / INT4_GROUP;
+      const operands = [{ buffer: stored }, found, values];
+      this.run("packInt4", [groups], operands, spread(groups / 2, GROUP_THREADS));
+      return;
+    }
     this.run("scaleInt8", [this.columns], [values, found], [rows, 1]);
     const operands = [{ buffer: stored }, found, values];
     this.run("packInt8", [count, this.columns], operands, spread(count / 4));
@@ -323,8 +340,8 @@ function bytesOf(values: Float32Array | Int32Array): Uint8Array {
 }
 
 /** The grid of so many threads, or a few more. */
-function spread(threads: number): readonly [number, number] {
-  const groups = Math.max(1, Math.ceil(threads / THREADS));
+function spread(threads: number, ofGroup = THREADS): readonly [number, number] {
+  const groups = Math.max(1, Math.ceil(threads / ofGroup));
   const x = Math.min(groups, MOST_GROUPS);
   return [x, Math.ceil(groups / x)];
 }

@@ -79,7 +79,7 @@ def legalize_conv2d(builder: Any, call: Any) -> Any:
             ),
             name="conv2d",
         )
-        return scaled(product, stored, channel=-1)
+        return scaled(operand, product, stored, channel=-1)
 
     return builder.call_te(
         conv2d, image, *operand.arguments, primfunc_name_hint="conv2d",

@@ -45,4 +45,4 @@ def _matmul_transposed(operand: Operand, x: te.Tensor, *stored: te.Tensor) -> te
         lambda *index: te.sum(x(*index[:-1], k) * weight(index[-1], k), axis=k),
         name="linear",
     )
-    return scaled(product, stored, channel=-1)
+    return scaled(operand, product, stored, channel=-1)

@@ -14,8 +14,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from wsd.compiler.tir.dequantize import UNPACKED
+from wsd.compiler.tir.dequantize import GROUP_SCALES, UNPACKED
 from wsd.compiler.tvm_compat import Schedule, ScheduleError, dlight, normalize_prim_func, tir
+from wsd.spec.parameter import GROUP
 
 # The most multiply-adds of a GEMM that this rule takes.
 _SMALL = 1 << 30
@@ -72,13 +73,17 @@ class MatmulDirect(dlight.base.ScheduleRule):
         # The blocks for padding and unpacking are not inlined: they become the loads of the
         # first and of the second operand.
         loads = {name: [b for b in blocks if b.name.startswith(name)] for name in _LOADS}
-        rest = [block for block in blocks if not block.name.startswith(_LOADS)]
+        scales = [block for block in blocks if block.name.startswith(GROUP_SCALES)]
+        rest = [b for b in blocks if not b.name.startswith((*_LOADS, GROUP_SCALES))]
         blocks = dlight.base.try_inline(schedule, rest)
         if not blocks or not blocks[0].is_reduction() or len(blocks) > 2 or _several(loads):
             return None
         gemm, *after = blocks
         if after and not after[0].is_injective():
             return None
+        if scales and int(gemm.iters[-1].dom) % GROUP:
+            # A group goes on from one tap of a convolution to the next.
+            schedule.compute_inline(scales.pop().block_rv)
         packed = bool(loads[UNPACKED])
         small = _is_small_gemm(schedule, gemm)
         edges = _tile_edges(schedule, gemm, packed=packed, tile=self._tile) if small else None
@@ -86,9 +91,10 @@ class MatmulDirect(dlight.base.ScheduleRule):
             return None
         result = after[0].block_rv if after else schedule.cache_write(gemm.block_rv, 0, "global")
         ready = [found[0].block_rv if found else None for found in loads.values()]
+        by_group = scales[0].block_rv if scales else None
         threads, depth = (self._tile.threads, self._tile.depth) if self._tile else (_THREADS, 1)
         try:
-            _schedule_tiles(schedule, ready, gemm.block_rv, result, edges, threads, depth)
+            _schedule_tiles(schedule, ready, by_group, gemm.block_rv, result, edges, threads, depth)
         except ScheduleError:
             return None  # The axes of the epilogue differ from those of the GEMM.
         return schedule
@@ -99,7 +105,7 @@ def _several(loads: dict[str, list[Any]]) -> bool:
 
 
 def _schedule_tiles(
-    schedule: Any, ready: list[Any], block: Any, result: Any, edges: list[int],
+    schedule: Any, ready: list[Any], scales: Any, block: Any, result: Any, edges: list[int],
     threads: int, depth: int,
 ) -> None:  # fmt: skip
     """Give each thread one tile of outputs, summed in registers.
@@ -107,6 +113,8 @@ def _schedule_tiles(
     Args:
         schedule: is changed.
         ready: for each operand the block that computes it from what is in memory, or None.
+        scales: the block that reads the scales of int4 weights, which a thread does once for all
+            values of a group, or None.
         block: the GEMM.
         result: the block that writes the function's result.
         edges: the tile's edge along each output axis of the GEMM.
@@ -124,10 +132,15 @@ def _schedule_tiles(
         along, within = schedule.split(loop, [None, edge])
         outer.append(along)
         tile.append(within)
+    groups = []
+    if scales is not None:
+        group, sums[-1] = schedule.split(sums[-1], [None, GROUP])
+        groups = [group]
     steps = []
     if depth > 1:
         sums[-1], step = schedule.split(sums[-1], [None, depth])
         steps = [step]
+    sums[-1:] = [*groups, sums[-1]]
     schedule.reorder(*outer, *sums, *steps, *tile)
     group, thread = schedule.split(schedule.fuse(*outer), [None, threads])
     schedule.bind(group, "blockIdx.x")
@@ -140,6 +153,10 @@ def _schedule_tiles(
         schedule.set_scope(loaded, 0, "local")
         schedule.compute_at(loaded, sums[-1], preserve_unit_loops=True)
         _unroll(schedule, schedule.get_loops(loaded)[2 + len(sums) :])
+    if scales is not None:
+        schedule.set_scope(scales, 0, "local")
+        schedule.compute_at(scales, groups[0], preserve_unit_loops=True)
+        _unroll(schedule, schedule.get_loops(scales)[1 + len(sums) :])
     _unroll(schedule, [*steps, *tile])
     start = schedule.decompose_reduction(block, sums[0])
     _unroll(schedule, schedule.get_loops(start)[2:])
