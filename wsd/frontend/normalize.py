@@ -176,7 +176,7 @@ def _replace_scale(node: Node) -> None:
     while is_alone and source.target in _REORDERS and len(source.users) == 1:
         user, source = source, source.args[0]
     with node.graph.inserting_before(user):
-        scaled = node.graph.call_function(_aten.mul.Tensor, (source, scale / usual))  # type: ignore[operator]
+        scaled = node.graph.call_function(_aten.mul.Tensor, (source, scale / usual))
     scaled.meta["val"] = source.meta["val"]
     user.args = (scaled, *user.args[1:])
     node.kwargs = {key: value for key, value in node.kwargs.items() if key != "scale"}
