@@ -39,7 +39,7 @@ from wsd.spec import (
     tolerances,
 )
 from wsd.spec.precision import DTYPES
-from wsd.spec.roles import BLOCK_SCALES, LINEAR_COMBINATION_TERMS, ROLES, TEXT_STATES
+from wsd.spec.roles import BLOCK_SCALES, LINEAR_COMBINATION_TERMS, MOMENTS, ROLES, TEXT_STATES
 from wsd.util import json_reader
 from wsd.util.files import REPOSITORY, write_atomically
 
@@ -301,6 +301,7 @@ def render_constants() -> str:
                 "LINEAR_COMBINATION_TERMS": LINEAR_COMBINATION_TERMS,
                 "TEXT_STATES": TEXT_STATES,
                 "BLOCK_SCALES": BLOCK_SCALES,
+                "MOMENTS": MOMENTS,
             },
         ),
         (

@@ -22,7 +22,7 @@ from wsd.checkpoint.diffusers_folder import (
 )
 from wsd.checkpoint.leftovers import check_leftovers
 from wsd.checkpoint.model_card import CARD, LICENSE_FILES
-from wsd.checkpoint.module_names import ModuleNames, list_names
+from wsd.checkpoint.module_names import list_names
 from wsd.checkpoint.single_file import list_file
 from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.checkpoint.weight_source import (
@@ -69,12 +69,12 @@ class VaeOverride(ComponentOverride):
         return self._base.extra_file(name) if name in _KEPT else None
 
     def _read(self, component: Component, expected: Mapping[str, Shape]) -> Iterator[torch.Tensor]:
-        found, _ = self._match(list_names(component))
+        found, _ = self._match(component)
         return read_expected(found, expected, self._stored, self._path)
 
     def _list_missing(self, component: Component) -> list[str]:
+        found, _ = self._match(component)
         names = list_names(component)
-        found, _ = self._match(names)
         return [name for name in names.optional if name not in found]
 
     def _check(self, component: Component) -> None:
@@ -82,11 +82,12 @@ class VaeOverride(ComponentOverride):
             check_component(self._family, component, self._stored, self._path)
             return
         names = list_names(component)
-        found, leftover = self._match(names)
+        found, leftover = self._match(component)
         if not found:
             raise CheckpointError(
                 f"{self._path}: no tensor in it is of {component.id} ({component.class_name})",
-                "--vae takes the file of a VAE, or of a whole checkpoint that has one",
+                "--vae takes the file of a VAE, or of a whole checkpoint that has one; of a tiny "
+                "autoencoder it takes the folder, whose config.json names its class",
             )
         for name, tensor in found.items():
             check_tensor(tensor, names.shapes[name], self._stored)
@@ -126,10 +127,15 @@ class VaeOverride(ComponentOverride):
         keys = self._family.architecture.single_file_keys(self._family, self._component)
         return () if keys is None else keys.prefixes
 
-    def _match(self, names: ModuleNames) -> tuple[Stored, list[StoredTensor]]:
-        """Return the tensors by the module's names in the layout that fits, and those left over."""
+    def _match(self, component: Component) -> tuple[Stored, list[StoredTensor]]:
+        """Return the tensors by the module's names in the layout that fits, and those left over.
+
+        Args:
+            component: the VAE, of the class that its configuration names.
+        """
+        names = list_names(component)
         direct = names.match(self._stored)
-        keys = self._family.architecture.single_file_keys(self._family, self._component)
+        keys = self._family.architecture.single_file_keys(self._family, component)
         if keys is None:
             return direct
         prefix = (

@@ -30,8 +30,10 @@ _OPEN_CLIP = "conditioner.embedders.1.model."
 _SD_CPP = "cond_stage_model.1.transformer."
 
 
-def keys_of(family: Family, component: Component) -> SingleFileKeys:
-    """Return where a single file keeps a component."""
+def keys_of(family: Family, component: Component) -> SingleFileKeys | None:
+    """Return where a single file keeps a component; None for one that no such file has."""
+    if component.class_name == "AutoencoderTiny":
+        return None
     if component.role == DENOISER:
         return SingleFileKeys(_UNET, partial(_convert_unet, component))
     if component.role != TEXT_ENCODER:
