@@ -31,7 +31,7 @@ from wsd.util.files import check_absent, write_folder_atomically
 from wsd.util.progress import Progress
 
 RECORD = "training.json"
-_PLAN = Plan(steps=1_500, batch=8, learning_rate=3e-3, warmup=50)
+_PLAN = Plan(steps=1_000, batch=8, learning_rate=2e-3, warmup=50)
 # Outlines are few pixels; as in the training of the VAE itself.
 _EDGE_WEIGHT = 0.5
 _ENCODER_WEIGHT = 0.1
@@ -130,7 +130,7 @@ def _loss(
 @click.option("--width", default=12, show_default=True, help="Channels of each layer.")
 @click.option("--blocks", default=1, show_default=True, help="Blocks of a level.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--scenes", default=800, show_default=True, help="Distinct training pictures.")
+@click.option("--scenes", default=500, show_default=True, help="Distinct training pictures.")
 @click.option("--steps", default=_PLAN.steps, show_default=True)
 @click.option("--batch", default=_PLAN.batch, show_default=True, help="Pictures a step.")
 @click.option("--rate", default=_PLAN.learning_rate, show_default=True, help="Learning rate.")
@@ -138,7 +138,7 @@ def main(
     model: str, out: Path, width: int, blocks: int, seed: int, scenes: int, steps: int, batch: int,
     rate: float,
 ) -> None:  # fmt: skip
-    """Distil a tiny autoencoder from a small model's VAE; a core takes some ten minutes."""
+    """Distil a tiny autoencoder from a small model's VAE; a core takes less than ten minutes."""
     check_absent(out)
     family = find_family(model)
     checkpoint = open_checkpoint(choose_checkpoint(family, None, None), family)

@@ -151,6 +151,81 @@ def test_a_file_with_its_configuration_beside_it(speck, tmp_path):
     assert "folder" in caught.value.hint
 
 
+class Clamp(torch.nn.Module):
+    def forward(self, x):
+        return torch.tanh(x / 3) * 3
+
+
+class Block(torch.nn.Module):
+    """The block of the original: its names are those of diffusers' AutoencoderTinyBlock."""
+
+    def __init__(self, width):
+        super().__init__()
+        layers = [torch.nn.Conv2d(width, width, 3, padding=1) for _ in range(3)]
+        relu = torch.nn.ReLU()
+        self.conv = torch.nn.Sequential(layers[0], relu, layers[1], relu, layers[2])
+
+    def forward(self, x):
+        return torch.relu(self.conv(x) + x)
+
+
+def original_decoder(width, channels, blocks):
+    """Return a decoder as madebyollin/taesd's ``Decoder`` builds it, from 0 to 1."""
+    convolve = torch.nn.Conv2d
+    layers = [Clamp(), convolve(channels, width, 3, padding=1), torch.nn.ReLU()]
+    for level, count in enumerate(blocks):
+        layers += [Block(width) for _ in range(count)]
+        if level < len(blocks) - 1:
+            layers += [torch.nn.Upsample(scale_factor=2)]
+            layers += [convolve(width, width, 3, padding=1, bias=False)]
+    return torch.nn.Sequential(*layers, convolve(width, 3, 3, padding=1))
+
+
+@pytest.mark.parametrize(
+    ("family", "blocks"), [(SPECK, (2,)), (GRAIN, (3, 1)), (FAMILIES["tiny-sd15"], (3, 3, 0, 1))]
+)
+def test_a_decoder_in_the_original_layout(family, blocks, tmp_path, caplog):
+    """A file of taesd_decoder.safetensors' names; its tensors tell its configuration."""
+    torch.manual_seed(0)
+    channels = family.latent_space.channels
+    original = original_decoder(8, channels, blocks)
+    save_file(original.state_dict(), tmp_path / "taesd_decoder.safetensors")
+    path = family.weights or random_checkpoint(family, 0)
+    opened = open_checkpoint(path, family, vae=tmp_path / "taesd_decoder.safetensors")
+    component = opened.family.component("vae_decoder")
+    assert component.class_name == "AutoencoderTiny"
+    assert list(component.config["num_decoder_blocks"]) == list(blocks)
+    assert component.parts == ()
+    assert "draws from text alone: no picture can be given to it" in caplog.text
+    decoder = next(
+        make_entry_points(opened.family, component, opened.load(component), [family.sizes[0]])
+    )
+    latents = torch.randn(decoder.inputs[0].shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = original(latents).mul(2).sub(1)
+        torch.testing.assert_close(decoder.module(latents), expected, rtol=1e-6, atol=1e-6)
+        reference = load_pipeline(opened).vae.decode(latents).sample
+    assert torch.equal(decoder.module(latents), reference)
+
+
+def test_files_of_the_original_that_are_no_decoder_of_the_model(speck, tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "taesd_decoder.safetensors"
+    save_file(original_decoder(8, 16, (1,)).state_dict(), path)
+    with pytest.raises(CheckpointError, match="decoder.safetensors: latent_channels is 16") as why:
+        open_checkpoint(speck, SPECK, vae=path)
+    assert "take the one of this model" in why.value.hint
+    # Of four levels, where the model has one.
+    save_file(original_decoder(8, 4, (1, 1, 1, 1)).state_dict(), path)
+    with pytest.raises(CheckpointError, match=r"block_out_channels is \[8, 8, 8, 8\]"):
+        open_checkpoint(speck, SPECK, vae=path)
+    # An encoder alone, whose first convolution is layer 0.
+    encoder = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), Block(8), torch.nn.Conv2d(8, 4, 3))
+    save_file(encoder.state_dict(), path)
+    with pytest.raises(CheckpointError, match="no tensor in it is of vae"):
+        open_checkpoint(speck, SPECK, vae=path)
+
+
 def test_without_an_encoder_it_draws_from_text_alone(speck, tmp_path, caplog):
     folder = save_taesd(tmp_path / "taesd")
     tensors = load_file(folder / FILE)

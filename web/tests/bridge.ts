@@ -19,12 +19,7 @@ import type {
 import { makeWasiImports } from "../src/gpu/tvm/wasi";
 import { BrownianTree } from "../src/pipeline/brownian_tree";
 import { embedGuidance } from "../src/pipeline/guidance_embedding";
-import {
-  coverMasked,
-  readEncoded,
-  shrinkMask,
-  takeLatents,
-} from "../src/pipeline/picture_latents";
+import { coverMasked, readEncoded, shrinkMask, takeLatents } from "../src/pipeline/picture_latents";
 import { seedWords } from "../src/pipeline/seed_sequence";
 import { resizeBytes } from "../src/picture/resample";
 import type { ResampleFilter } from "../src/picture/resample";

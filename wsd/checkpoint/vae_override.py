@@ -87,7 +87,7 @@ class VaeOverride(ComponentOverride):
             raise CheckpointError(
                 f"{self._path}: no tensor in it is of {component.id} ({component.class_name})",
                 "--vae takes the file of a VAE, or of a whole checkpoint that has one; of a tiny "
-                "autoencoder it takes the folder, whose config.json names its class",
+                "autoencoder it takes the folder, or the file of the original decoder",
             )
         for name, tensor in found.items():
             check_tensor(tensor, names.shapes[name], self._stored)
@@ -95,16 +95,37 @@ class VaeOverride(ComponentOverride):
         check_complete(found, names.required, self._path)
 
     def _config(self) -> Mapping[str, Any] | None:
-        """Return the VAE's ``config.json``; it may have none, and is the family's then."""
-        folder = self._folder()
-        # A config.json beside a file of another name may belong to another model.
-        if folder is not self._path and not self._path.name.startswith("diffusion_pytorch_model."):
-            return None
-        path = folder / "config.json"
-        return read_json(path) if path.exists() else None
+        """Return the VAE's ``config.json``, or what its tensors tell of it.
+
+        None stands for the family's.
+        """
+        path = self._find_config()
+        return self._told_config if path is None else read_json(path)
 
     def _config_place(self) -> str:
-        return f"{describe_place(self._folder())}/config.json"
+        if self._told_config is None:
+            return f"{describe_place(self._folder())}/config.json"
+        return describe_place(self._path)
+
+    def _find_config(self) -> Path | None:
+        """Return the VAE's ``config.json``, if there is one."""
+        # One beside a file of another name may belong to another model.
+        if self._path.is_file() and not self._path.name.startswith("diffusion_pytorch_model."):
+            return None
+        path = self._folder() / "config.json"
+        return path if path.exists() else None
+
+    @cached_property
+    def _told_config(self) -> Mapping[str, Any] | None:
+        """Return the configuration of an alternative as a file's tensors tell it; None for none."""
+        if self._path.is_dir() or self._find_config() is not None:
+            return None
+        for component in self._component.alternatives:
+            keys = self._family.architecture.single_file_keys(self._family, component)
+            configure = None if keys is None else keys.configure
+            if configure is not None and (told := configure(self._stored)) is not None:
+                return told
+        return None
 
     def _folder(self) -> Path:
         return self._path if self._path.is_dir() else self._path.parent

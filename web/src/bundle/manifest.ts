@@ -314,7 +314,7 @@ export function hasEncoder(manifest: Pick<Manifest, "entry_points">): boolean {
  */
 export function givesMoments({ entry_points }: Pick<Manifest, "entry_points">): boolean {
   const encoder = entry_points.find(({ role }) => role === "vae_encoder");
-  return encoder !== undefined && encoder.outputs[0]!.name === MOMENTS;
+  return encoder?.outputs[0]!.name === MOMENTS;
 }
 
 /** @throws UnsupportedError unless a model has an encoder. */

@@ -80,7 +80,7 @@ class StableDiffusion35(Architecture):
 
         return safety_checker()
 
-    def single_file_keys(self, family: Family, component: Component) -> SingleFileKeys | None:
+    def single_file_keys(self, family: Family, component: Component) -> SingleFileKeys:
         """Return where Stability AI's single files keep a component."""
         from wsd.models.sd35.single_file import keys_of
 

@@ -25,6 +25,7 @@ from wsd.models.sd35.original_names import (
     TOP,
 )
 from wsd.models.sd35.other_models import FIRST, FIRST_EDGE, LARGE, LARGE_WIDTH
+from wsd.models.stable_diffusion.taesd_file import keys_of_decoder
 from wsd.spec.roles import DENOISER, TEXT_ENCODER
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ _POSITIONS = "text_model.embeddings.position_embedding.weight"
 _BLOCK = re.compile(r"joint_blocks\.(\d+)\.(x|context)_block\.(.+)")
 
 
-def keys_of(family: Family, component: Component) -> SingleFileKeys | None:
-    """Return where a single file keeps a component; None for one that no such file has."""
+def keys_of(family: Family, component: Component) -> SingleFileKeys:
+    """Return where a single file keeps a component."""
     if component.class_name == "AutoencoderTiny":
-        return None
+        return keys_of_decoder()
     if component.role == DENOISER:
         return SingleFileKeys(
             (_TRANSFORMER,),

@@ -147,7 +147,7 @@ class StableDiffusion(Architecture):
         embedding = embed(None, torch.tensor([scale - 1.0]), embedding_dim=width)
         return {GUIDANCE_EMBEDDING: embedding[0].tolist()}
 
-    def single_file_keys(self, family: Family, component: Component) -> SingleFileKeys | None:
+    def single_file_keys(self, family: Family, component: Component) -> SingleFileKeys:
         """Return where CompVis' and Stability AI's single files keep a component."""
         from wsd.models.stable_diffusion.single_file import keys_of
 
