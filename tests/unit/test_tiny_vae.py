@@ -20,6 +20,7 @@ from wsd.compiler.library import describe_architecture
 from wsd.compiler.library_check import check_library
 from wsd.errors import CheckpointError, UsageError
 from wsd.evaluate.diffusers_reference import load_pipeline
+from wsd.evaluate.tiled_autoencoder import use_tiles
 from wsd.frontend.entry_points import make_entry_points
 from wsd.models.registry import FAMILIES
 from wsd.models.stable_diffusion.components import taesd
@@ -319,3 +320,22 @@ def test_random_weights_have_contrast():
     with torch.no_grad():
         image = vae.decode(torch.randn(1, 4, 16, 16)).sample.clamp(-1, 1)
     assert image.std() > 0.2
+
+
+def test_the_reference_encodes_and_decodes_it_in_tiles():
+    """Tiles as large as the picture change nothing; smaller ones change it near their edges."""
+    vae = load_pipeline(open_checkpoint(random_checkpoint(TINY_VAE, 0), TWO_LEVELS)).vae
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 3, 64, 64, generator=generator)
+    with torch.no_grad():
+        encoded, decoded = vae.encode(image).latents, vae.decode(image[:, [0, 1, 2, 0]]).sample
+        use_tiles(vae, 48, 2, 0.5)
+        tiled, shown = vae.encode(image), vae.decode(image[:, [0, 1, 2, 0]]).sample
+        (alone,) = vae.encode(image, return_dict=False)
+    assert torch.equal(tiled.latents, alone)
+    for whole, parts in ((encoded, tiled.latents), (decoded, shown)):
+        assert whole.shape == parts.shape
+        assert not torch.equal(whole, parts)
+        # The middle of the first tile, of which no other tile has a part.
+        corner = (..., slice(0, 8), slice(0, 8))
+        torch.testing.assert_close(parts[corner], whole[corner], rtol=1e-4, atol=1e-4)
