@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from speck import SPECK, SPECK_XL
+from speck import SPECK, SPECK_XL, TINY_VAE
 from wsd.checkpoint.config_comparison import apply_changes, compare_config
-from wsd.frontend.entry_points import make_entry_point
+from wsd.evaluate.encoder_output import encoded_planes
+from wsd.frontend.entry_points import make_entry_point, make_entry_points
 from wsd.models.family import Component, Family
 from wsd.models.instantiate import build_module, build_skeleton
 from wsd.spec.roles import DENOISER, TEXT_ENCODER, VAE_DECODER
@@ -35,7 +36,7 @@ def _with_middle_block(family: Family) -> Family:
     return replace(family, components=tuple(components))
 
 
-FAMILIES = {"sd": _with_middle_block(SPECK), "sdxl": SPECK_XL}
+FAMILIES = {"sd": _with_middle_block(SPECK), "sdxl": SPECK_XL, "taesd": TINY_VAE}
 
 
 def component_of(family: Family, name: str) -> Component:
@@ -46,6 +47,8 @@ def as_saved(component: Component) -> dict[str, Any]:
     """Return what diffusers or transformers writes for a component, without its version."""
     module = build_module(component)
     config = module.config.to_dict() if component.library == "transformers" else dict(module.config)
+    # JSON has lists and no tuples.
+    config |= {key: list(value) for key, value in config.items() if isinstance(value, tuple)}
     return {key: value for key, value in config.items() if not key.startswith("_")}
 
 
@@ -143,16 +146,17 @@ def _denoise(variant: Family, component: Component, compiled: Any, own: Any) -> 
 
 
 def _decode(variant: Family, component: Component, compiled: Any, own: Any) -> Any:
-    """Decode latents as the pipeline's ``__call__`` does."""
-    made = make_entry_point(variant, component, compiled, _SIZE)
+    """Decode latents as the pipeline's ``__call__`` does, and encode a picture."""
+    made, _, encoder, _ = make_entry_points(variant, component, compiled, [_SIZE])
+    image = _random(*encoder.inputs[0].shape)
     latents = _random(*made.inputs[0].shape)
     config = own.config
-    normalised = config.latents_mean is not None and config.latents_std is not None
+    mean, std = (config.get(key) for key in ("latents_mean", "latents_std"))
+    normalised = mean is not None and std is not None
     if normalised and variant.architecture.diffusers_pipeline == "StableDiffusionXLPipeline":
-        mean, std = (
-            torch.tensor(v).view(1, 4, 1, 1) for v in (config.latents_mean, config.latents_std)
-        )
+        mean, std = (torch.tensor(values).view(1, 4, 1, 1) for values in (mean, std))
         scaled = latents * std / config.scaling_factor + mean
     else:
         scaled = latents / config.scaling_factor
-    return [made.module(latents)], [own.decode(scaled).sample]
+    expected = [own.decode(scaled).sample, encoded_planes(own.encode(image))]
+    return [made.module(latents), encoder.module(image)], expected

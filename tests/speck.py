@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from wsd.models.registry import FAMILIES
 from wsd.models.stable_diffusion.architecture import TIME_IDS
-from wsd.models.stable_diffusion.components import autoencoder, clip, unet
+from wsd.models.stable_diffusion.components import autoencoder, clip, taesd, unet
 
 _TINY = FAMILIES["tiny-sd15"]
 _XL = FAMILIES["tiny-sdxl"]
@@ -147,4 +147,25 @@ BROAD = replace(
         SPECK.components[2],
     ),
     sizes=((16, 16),),
+)
+
+# A tiny autoencoder of two levels in place of the VAE, as a checkpoint's configurations select it.
+TINY_VAE = replace(
+    SPECK,
+    name="tiny-vae",
+    components=(
+        *SPECK.components[:2],
+        replace(
+            taesd(4, 2),
+            config={
+                **taesd(4, 2).config,
+                "encoder_block_out_channels": (8, 8),
+                "decoder_block_out_channels": (8, 8),
+                "num_encoder_blocks": (1, 2),
+                "num_decoder_blocks": (2, 1),
+            },
+        ),
+    ),
+    sizes=((32, 32),),
+    tile=24,
 )

@@ -44,6 +44,7 @@ from wsd.spec.roles import (
     BLOCK_SCALES,
     GUIDANCE_EMBEDDING,
     LINEAR_COMBINATION_TERMS,
+    MOMENTS,
     ROLES,
     TEXT_STATES,
 )
@@ -309,6 +310,7 @@ def render_constants() -> str:
                 "TEXT_STATES": TEXT_STATES,
                 "BLOCK_SCALES": BLOCK_SCALES,
                 "GUIDANCE_EMBEDDING": GUIDANCE_EMBEDDING,
+                "MOMENTS": MOMENTS,
             },
         ),
         (

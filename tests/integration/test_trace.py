@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from grain import GRAIN
-from speck import LEVELS, SPECK, SPECK_XL
+from speck import LEVELS, SPECK, SPECK_XL, TINY_VAE
 from tvm_cpu import run_on_cpu
 from wsd.compiler import tvm_compat
 from wsd.compiler.passes.channels_last import channels_last
@@ -73,6 +73,8 @@ COMPONENTS += [
     pytest.param(LEVELS, "unet", (40, 56), marks=pytest.mark.full),
     pytest.param(LEVELS, "vae", (40, 56), marks=pytest.mark.exhaustive),
 ]
+# A tiny autoencoder in place of the VAE.
+COMPONENTS.append(pytest.param(TINY_VAE, "vae", (24, 40)))
 
 
 def make_inputs(specs):
@@ -124,8 +126,19 @@ def test_imported_relax_computes_what_torch_computes(family, name, size):
 )
 def test_the_encoder_gives_the_moments_of_diffusers(size, quantizes):
     """A VAE of four levels, whose three halvings pad below and to the right alone."""
-    torch.manual_seed(0)
     family = change(LEVELS, "vae_decoder", use_quant_conv=quantizes)
+    own = {"encoder", *(["quant_conv"] if quantizes else [])}
+    compare_encoder(family, size, own, lambda encoded: encoded.latent_dist.parameters)
+
+
+@pytest.mark.full
+def test_a_tiny_autoencoders_encoder_gives_the_latents_of_diffusers():
+    compare_encoder(TINY_VAE, (24, 40), {"encoder"}, lambda encoded: encoded.latents)
+
+
+def compare_encoder(family, size, modules, read):
+    """Compare an encoder, with channels first and last, with what is read of diffusers' output."""
+    torch.manual_seed(0)
     component = family.component("vae_decoder")
     model = build_module(component)
     made = list(make_entry_points(family, component, model, [size]))
@@ -134,11 +147,10 @@ def test_the_encoder_gives_the_moments_of_diffusers(size, quantizes):
     assert tile.inputs[0].shape == (1, 3, family.tile, family.tile)
     trace = trace_component(component, whole)
     assert trace.component == "vae_encoder"
-    own = {name.partition(".")[0] for name in names(trace)}
-    assert own == {"encoder", *(["quant_conv"] if quantizes else [])}
+    assert {name.partition(".")[0] for name in names(trace)} == modules
     (image,) = make_inputs(whole.inputs)
     with torch.no_grad():
-        expected = model.encode(image).latent_dist.parameters
+        expected = read(model.encode(image))
     state = dict(model.named_parameters())
     parameters = [state[name].detach().numpy() for name in names(trace)]
     module = tvm_compat.import_program(trace.program)

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 from diffusers.image_processor import VaeImageProcessor
+from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTinyOutput
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img import (
+    retrieve_latents,
+)
 from PIL import Image
 
 SHAPE = (1, 4, 6, 5)
@@ -31,7 +35,8 @@ def test_latents_are_shifted_before_they_are_scaled(javascript, moments, sampled
     found = javascript(
         {
             "call": "take_latents",
-            "moments": moments.flatten().tolist(),
+            "output": "moments",
+            "planes": moments.flatten().tolist(),
             "noise": noise if sampled else None,
             "space": {"channels": SHAPE[1], "scaling_factor": scale, "shift_factor": shift},
         }
@@ -55,13 +60,34 @@ def test_latents_are_taken_from_moments(javascript, moments, sampled, normalised
     found = javascript(
         {
             "call": "take_latents",
-            "moments": moments.flatten().tolist(),
+            "output": "moments",
+            "planes": moments.flatten().tolist(),
             "noise": noise if sampled else None,
             "space": {**space, "mean": MEAN, "std": STD} if normalised else space,
         }
     )
     # PyTorch's float32 exponential may be a unit in the last place off.
     np.testing.assert_allclose(found, expected.flatten(), rtol=5e-7, atol=5e-7)
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_latents_of_a_tiny_autoencoder_are_taken_as_they_are(javascript, moments, sampled):
+    """Whether or not a sample is asked for, no random number changes them."""
+    generator = torch.Generator().manual_seed(5)
+    before = generator.get_state()
+    output = AutoencoderTinyOutput(latents=moments)
+    expected = retrieve_latents(output, generator, "sample" if sampled else "argmax") * SCALE
+    assert torch.equal(generator.get_state(), before)
+    found = javascript(
+        {
+            "call": "take_latents",
+            "output": "latents",
+            "planes": moments.flatten().tolist(),
+            "noise": [1.0] * moments.numel() if sampled else None,
+            "space": {"channels": 2 * SHAPE[1], "scaling_factor": SCALE, "shift_factor": 0},
+        }
+    )
+    np.testing.assert_array_equal(np.float32(found), expected.flatten())
 
 
 def _draw_mask(width, height):

@@ -8,6 +8,7 @@ import { createInterface } from "node:readline";
 
 import { chooseEncoders } from "../src/bundle/encoders";
 import type {
+  EntryPoint,
   LatentSpace,
   Manifest,
   NoiseSchedule,
@@ -19,7 +20,7 @@ import { makeWasiImports } from "../src/gpu/tvm/wasi";
 import { BrownianTree } from "../src/pipeline/brownian_tree";
 import { embedGuidance } from "../src/pipeline/guidance_embedding";
 import { isGuidedAt } from "../src/pipeline/guidance_interval";
-import { coverMasked, shrinkMask, takeLatents } from "../src/pipeline/picture_latents";
+import { coverMasked, readEncoded, shrinkMask, takeLatents } from "../src/pipeline/picture_latents";
 import { seedWords } from "../src/pipeline/seed_sequence";
 import { resizeBytes } from "../src/picture/resample";
 import type { ResampleFilter } from "../src/picture/resample";
@@ -56,7 +57,13 @@ type Request =
       skipped: number;
       tokens: number;
     }
-  | { call: "take_latents"; moments: number[]; noise: number[] | null; space: LatentSpace }
+  | {
+      call: "take_latents";
+      output: string;
+      planes: number[];
+      noise: number[] | null;
+      space: LatentSpace;
+    }
   | { call: "cover_masked"; pixels: number[]; mask: number[]; size: [number, number] }
   | { call: "shrink_mask"; mask: number[]; size: [number, number]; factor: number }
   | { call: "embed_guidance"; scale: number; width: number }
@@ -149,7 +156,9 @@ function answer(request: Request): unknown {
       );
     case "take_latents": {
       const noise = request.noise === null ? undefined : new Float32Array(request.noise);
-      return Array.from(takeLatents(new Float32Array(request.moments), noise, request.space));
+      const encoder = { role: "vae_encoder", outputs: [{ name: request.output }] } as EntryPoint;
+      const encoded = readEncoded({ entry_points: [encoder] }, new Float32Array(request.planes));
+      return Array.from(takeLatents(encoded, noise, request.space));
     }
     case "cover_masked": {
       const pixels = new Uint8ClampedArray(request.pixels);

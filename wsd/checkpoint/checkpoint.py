@@ -253,6 +253,25 @@ def choose_encoders(family: Family, source: WeightSource) -> Family:
     return family.without_encoders([encoder.id for encoder in left_out]) if left_out else family
 
 
+def choose_classes(family: Family, source: WeightSource) -> Family:
+    """Return the family with those alternatives of its components that a checkpoint has.
+
+    Args:
+        family: the registry's entry.
+        source: the checkpoint; its configurations name the classes, and no weights are read.
+
+    Raises:
+        CheckpointError: if a configuration is unreadable.
+    """
+    for component in family.components:
+        found = source.component_config(component) if component.alternatives else None
+        named = None if found is None else found.get("_class_name")
+        for alternative in component.alternatives:
+            if alternative.class_name == named:
+                family = family.replace_component(alternative)
+    return family
+
+
 def add_safety_checker(
     family: Family, source: WeightSource, path: Path
 ) -> tuple[Family, WeightSource, SafetyCheckerFolder]:
@@ -360,6 +379,7 @@ def read_configurations(
         CheckpointError: if a file is missing, or a key of it is refused.
     """
     pipeline, notes = _read_pipeline(family, source)
+    family = choose_classes(family, source)
     variant, more = _read_configs(family, source, options.sizes or family.sizes)
     for note in (*notes, *more):
         _LOG.warning("%s", note)

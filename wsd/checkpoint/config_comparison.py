@@ -219,8 +219,9 @@ def _check_class(family: Family, component: Component, found: Config, place: str
                 OTHER_FAMILY,
             )
     if names[0] not in allowed:
+        classes = [each.class_name for each in (component, *component.alternatives)]
         raise CheckpointError(
-            f"{place}: class is {names[0]}, but {family.name} has {component.class_name}",
+            f"{place}: class is {names[0]}, but {family.name} has {' or '.join(classes)}",
             OTHER_FAMILY,
         )
 
@@ -230,13 +231,13 @@ def _judge_unknown(
 ) -> list[str]:
     """Return notes about keys that the class does not have; refuse those that may matter."""
     unknown = unknown_keys(component, found)
-    if component.layout != "transformers":
-        ignored = (
-            f"{component.class_name} does not have this key: diffusers ignores it, as does WSD"
-        )
-        return [f"{place}: {key} is {found[key]!r}: {ignored}" for key in unknown]
-    extras = {**TRANSFORMERS_EXTRAS, **rules}
-    for key in unknown:
+    if component.layout == "transformers":
+        extras = {**TRANSFORMERS_EXTRAS, **rules}
+        judged = unknown
+    else:
+        extras = dict(rules)
+        judged = [key for key in unknown if key in extras]
+    for key in judged:
         if key not in extras or not extras[key].accepts(found[key], reading):
             why = extras[key].explain(found[key], reading) if key in extras else ""
             raise CheckpointError(
@@ -245,7 +246,8 @@ def _judge_unknown(
                 or "transformers keeps the key, and WSD does not know what it changes: if it "
                 "is an annotation, delete it",
             )
-    return []
+    ignored = f"{component.class_name} does not have this key: diffusers ignores it, as does WSD"
+    return [f"{place}: {key} is {found[key]!r}: {ignored}" for key in unknown if key not in judged]
 
 
 def _refuse(
@@ -364,7 +366,12 @@ def compare_pipeline(family: Family, found: Config, place: str) -> PipelineFindi
     _check_pipeline_class(family, found.get("_class_name", pipeline), place)
     # The class alone, or with its library before it, as for a library that is not diffusers'.
     expected: dict[str, tuple[str, ...]] = {
-        c.id: (c.class_name, f"{c.library}.{c.class_name}") for c in family.drawing_components
+        c.id: tuple(
+            name
+            for each in (c, *c.alternatives)
+            for name in (each.class_name, f"{each.library}.{each.class_name}")
+        )
+        for c in family.drawing_components
     }
     expected |= {t.name: (t.kind.class_name, *t.kind.saved_as, "None") for t in family.tokenizers}
     # One that can be left out comes from elsewhere if the file names none and the family has it.

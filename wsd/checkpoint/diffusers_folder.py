@@ -111,7 +111,35 @@ class DiffusersFolder:
                 f"{self.path} has no folder {component.folder}",
                 f"pass the folder of a whole checkpoint, with the folders {folders}",
             )
-        return read_json(self.path / component.folder / "config.json")
+        found = read_json(self.path / component.folder / "config.json")
+        return {**found, **self._class_of(component, found)}
+
+    def _class_of(self, component: Component, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the class that ``model_index.json`` names, where a component may have several.
+
+        diffusers takes the class from there, and reads the configuration as that class does.
+
+        Args:
+            component: one of the family's.
+            found: its ``config.json``.
+
+        Raises:
+            CheckpointError: if the two name different ones of the classes.
+        """
+        classes = [each.class_name for each in (component, *component.alternatives)]
+        index = self.extra_file("model_index.json")
+        if len(classes) == 1 or index is None:
+            return {}
+        member = read_json(index).get(component.id)
+        named = next((c for c in classes if isinstance(member, list) and c == member[-1]), None)
+        own = found.get("_class_name", named)
+        if named is not None and own in classes and own != named:
+            raise CheckpointError(
+                f"{self.config_place(component)}: _class_name is {own}, but model_index.json names "
+                f"{named}",
+                f"correct the one that is wrong: diffusers would read the files as {named}",
+            )
+        return {} if own is None else {"_class_name": own}
 
     def config_place(self, component: Component) -> str:
         """Return the file in the component's folder."""

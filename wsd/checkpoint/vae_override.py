@@ -22,7 +22,7 @@ from wsd.checkpoint.diffusers_folder import (
 )
 from wsd.checkpoint.leftovers import check_leftovers
 from wsd.checkpoint.model_card import CARD, LICENSE_FILES
-from wsd.checkpoint.module_names import ModuleNames, list_names
+from wsd.checkpoint.module_names import list_names
 from wsd.checkpoint.single_file import list_file
 from wsd.checkpoint.stored_tensor import StoredTensor
 from wsd.checkpoint.weight_source import (
@@ -69,12 +69,12 @@ class VaeOverride(ComponentOverride):
         return self._base.extra_file(name) if name in _KEPT else None
 
     def _read(self, component: Component, expected: Mapping[str, Shape]) -> Iterator[torch.Tensor]:
-        found, _ = self._match(list_names(component))
+        found, _ = self._match(component)
         return read_expected(found, expected, self._stored, self._path)
 
     def _list_missing(self, component: Component) -> list[str]:
+        found, _ = self._match(component)
         names = list_names(component)
-        found, _ = self._match(names)
         return [name for name in names.optional if name not in found]
 
     def _check(self, component: Component) -> None:
@@ -82,11 +82,12 @@ class VaeOverride(ComponentOverride):
             check_component(self._family, component, self._stored, self._path)
             return
         names = list_names(component)
-        found, leftover = self._match(names)
+        found, leftover = self._match(component)
         if not found:
             raise CheckpointError(
                 f"{self._path}: no tensor in it is of {component.id} ({component.class_name})",
-                "--vae takes the file of a VAE, or of a whole checkpoint that has one",
+                "--vae takes the file of a VAE, or of a whole checkpoint that has one; of a tiny "
+                "autoencoder it takes the folder, or the file of the original decoder",
             )
         for name, tensor in found.items():
             check_tensor(tensor, names.shapes[name], self._stored)
@@ -94,16 +95,37 @@ class VaeOverride(ComponentOverride):
         check_complete(found, names.required, self._path)
 
     def _config(self) -> Mapping[str, Any] | None:
-        """Return the VAE's ``config.json``; it may have none, and is the family's then."""
-        folder = self._folder()
-        # A config.json beside a file of another name may belong to another model.
-        if folder is not self._path and not self._path.name.startswith("diffusion_pytorch_model."):
-            return None
-        path = folder / "config.json"
-        return read_json(path) if path.exists() else None
+        """Return the VAE's ``config.json``, or what its tensors tell of it.
+
+        None stands for the family's.
+        """
+        path = self._find_config()
+        return self._told_config if path is None else read_json(path)
 
     def _config_place(self) -> str:
-        return f"{describe_place(self._folder())}/config.json"
+        if self._told_config is None:
+            return f"{describe_place(self._folder())}/config.json"
+        return describe_place(self._path)
+
+    def _find_config(self) -> Path | None:
+        """Return the VAE's ``config.json``, if there is one."""
+        # One beside a file of another name may belong to another model.
+        if self._path.is_file() and not self._path.name.startswith("diffusion_pytorch_model."):
+            return None
+        path = self._folder() / "config.json"
+        return path if path.exists() else None
+
+    @cached_property
+    def _told_config(self) -> Mapping[str, Any] | None:
+        """Return the configuration of an alternative as a file's tensors tell it; None for none."""
+        if self._path.is_dir() or self._find_config() is not None:
+            return None
+        for component in self._component.alternatives:
+            keys = self._family.architecture.single_file_keys(self._family, component)
+            configure = None if keys is None else keys.configure
+            if configure is not None and (told := configure(self._stored)) is not None:
+                return told
+        return None
 
     def _folder(self) -> Path:
         return self._path if self._path.is_dir() else self._path.parent
@@ -126,10 +148,15 @@ class VaeOverride(ComponentOverride):
         keys = self._family.architecture.single_file_keys(self._family, self._component)
         return () if keys is None else keys.prefixes
 
-    def _match(self, names: ModuleNames) -> tuple[Stored, list[StoredTensor]]:
-        """Return the tensors by the module's names in the layout that fits, and those left over."""
+    def _match(self, component: Component) -> tuple[Stored, list[StoredTensor]]:
+        """Return the tensors by the module's names in the layout that fits, and those left over.
+
+        Args:
+            component: the VAE, of the class that its configuration names.
+        """
+        names = list_names(component)
         direct = names.match(self._stored)
-        keys = self._family.architecture.single_file_keys(self._family, self._component)
+        keys = self._family.architecture.single_file_keys(self._family, component)
         if keys is None:
             return direct
         prefix = (

@@ -39,6 +39,7 @@ from wsd.evaluate.diffusers_reference import (
     restored_level,
     round_weights,
 )
+from wsd.evaluate.encoder_output import encoded_planes
 from wsd.evaluate.error_growth import weigh_predictions
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.evaluate.safety_reference import Decision, SafetyReference, differ_most
@@ -106,7 +107,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Moments of the reference's picture: encoded whole, and in tiles."""
+    """What the reference's encoder gives for its picture: encoded whole, and in tiles."""
 
     whole: np.ndarray
     tiled: np.ndarray
@@ -361,10 +362,10 @@ def _run_reference(
         return image
 
     def encode(image: np.ndarray) -> np.ndarray:
-        """Return the moments (2 channels, h, w) of a picture (3, height, width), -1 to 1."""
+        """Return what the encoder gives for a picture (3, height, width), -1 to 1."""
         given = torch.tensor(image[None], dtype=torch.float32, device=device)
-        moments: np.ndarray = pipeline.vae.encode(given).latent_dist.parameters[0].cpu().numpy()
-        return moments
+        planes: np.ndarray = encoded_planes(pipeline.vae.encode(given))[0].cpu().numpy()
+        return planes
 
     with torch.no_grad():
         text = _encode(pipeline, checkpoint, request, device)
@@ -630,8 +631,8 @@ def _encoding(
     if expected.encoded is None:
         return
     found = renderer.encode_image(expected.picture)
-    moments = expected.encoded.tiled if options.tiling else expected.encoded.whole
-    error = relative_error(found, moments)
+    planes = expected.encoded.tiled if options.tiling else expected.encoded.whole
+    error = relative_error(found, planes)
     way = _describe_options(options)
     yield Finding(f"{way}: encoded", error, "relative", STAGE_TOLERANCE)
     measured = renderer.usage()["peakGpuBytes"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
-from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from diffusers.models.autoencoders.vae import DecoderOutput
 
+from wsd.evaluate.encoder_output import encoded_planes, encoder_output
 from wsd.evaluate.tiled_decode import decode_tiles, encode_tiles
 
 
@@ -54,14 +54,14 @@ def use_tiles(vae: Any, edge: int, factor: int, overlap: float) -> None:
 
         def encode_one(cut: np.ndarray) -> np.ndarray:
             given = torch.tensor(cut[None], dtype=images.dtype, device=images.device)
-            moments: np.ndarray = encode_whole(given).latent_dist.parameters[0].cpu().numpy()
-            return moments
+            planes: np.ndarray = encoded_planes(encode_whole(given))[0].cpu().numpy()
+            return planes
 
         found = [
             encode_tiles(encode_one, each.cpu().numpy(), edge, factor, overlap) for each in images
         ]
-        moments = torch.tensor(np.stack(found), dtype=images.dtype, device=images.device)
-        posterior = DiagonalGaussianDistribution(moments)
-        return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
+        planes = torch.tensor(np.stack(found), dtype=images.dtype, device=images.device)
+        output = encoder_output(planes, vae.config.latent_channels)
+        return output if return_dict else output.to_tuple()
 
     vae.decode, vae.encode = decode, encode

@@ -98,13 +98,13 @@ def encode_tiles(
     factor: int,
     overlap: float = DEFAULT_OVERLAP,
 ) -> np.ndarray:
-    """Encode a picture tile by tile and blend the tiles' moments, (2 channels, height, width).
+    """Encode a picture tile by tile and blend what the tiles give, (planes, height, width).
 
     diffusers blends moments too (``AutoencoderKL.tiled_encode``), of tiles that the picture's
     edges cut off. Here all tiles are as large, because a compiled function has one shape.
 
     Args:
-        encode: a tile (3, tile, tile) to moments (2 channels, tile / factor, tile / factor).
+        encode: a tile (3, tile, tile) to moments or latents (planes, tile / factor, tile / factor).
         image: (3, height, width), -1 to 1.
         tile: edge of a tile in pixels.
         factor: pixels of the image per latent pixel, each way.
@@ -115,7 +115,7 @@ def encode_tiles(
     rows, columns = tile_weights(tops, edge), tile_weights(lefts, edge)
 
     def place(i: int, j: int) -> np.ndarray:
-        """Return what a tile adds to the moments of the whole picture, zeros around it."""
+        """Return what a tile adds to the planes of the whole picture, zeros around it."""
         y, x = (slice(factor * start, factor * start + tile) for start in (tops[i], lefts[j]))
         part = encode(image[:, y, x])
         placed = np.zeros((part.shape[0], rows.shape[1], columns.shape[1]))
@@ -123,10 +123,10 @@ def encode_tiles(
         weighted: np.ndarray = rows[i][:, None] * columns[j] * placed
         return weighted
 
-    moments: np.ndarray = np.sum(
+    planes: np.ndarray = np.sum(
         [place(i, j) for i in range(len(tops)) for j in range(len(lefts))], axis=0
     )
-    return moments
+    return planes
 
 
 def _change(weights: np.ndarray) -> np.ndarray:

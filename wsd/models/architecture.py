@@ -106,6 +106,13 @@ class CheckModel(Protocol):
         """
 
 
+class Configure(Protocol):
+    """Return what the configuration of a component would say, of which a file has only tensors."""
+
+    def __call__(self, tensors: Mapping[str, TensorView], /) -> Mapping[str, Any] | None:
+        """Return the configuration, with its class; None if the tensors are not the component's."""
+
+
 @dataclass(frozen=True)
 class SingleFileKeys:
     """Where a single file keeps one component.
@@ -116,12 +123,15 @@ class SingleFileKeys:
         last_prefix_wins: whether a component that is there under several prefixes is read under
             the last one alone; otherwise the prefixes are parts of one component.
         check_model: refuses the tensors of another model; None where none is known by its tensors.
+        configure: reads the configuration from the tensors of a file that has the component alone;
+            None where files do not tell it.
     """
 
     prefixes: tuple[str, ...]
     convert: Convert
     last_prefix_wins: bool = False
     check_model: CheckModel | None = None
+    configure: Configure | None = None
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ class Component:
             ones, or a bundle for text alone, does not have.
         saved_by: ``transformers`` or ``diffusers``, whose files and configurations hold the
             component, where ``library`` is neither; empty for ``library``.
+        alternatives: components of other classes, as they were published, of which a checkpoint may
+            have one instead: its configuration names the class.
     """
 
     id: str
@@ -70,6 +72,7 @@ class Component:
     optional: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
     saved_by: str = ""
+    alternatives: tuple[Component, ...] = ()
 
     @property
     def layout(self) -> str:
@@ -211,6 +214,11 @@ class Family:
             if component.role == role:
                 return component
         raise KeyError(role)
+
+    def replace_component(self, component: Component) -> Family:
+        """Return the family with a component in place of the one that has its id."""
+        components = tuple(component if c.id == component.id else c for c in self.components)
+        return replace(self, components=components)
 
     @property
     def drawing_components(self) -> tuple[Component, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -50,9 +52,25 @@ def build_module(component: Component, config: Mapping[str, Any] | None = None) 
         kind = model_class.config_class
         model = model_class(kind(**chosen) if config is None else kind.from_dict(chosen))
     else:
-        model = model_class(**chosen) if config is None else model_class.from_config(chosen)
+        with _without_notes():
+            model = model_class(**chosen) if config is None else model_class.from_config(chosen)
     module: torch.nn.Module = model.float().eval()
     return module
+
+
+@contextmanager
+def _without_notes() -> Iterator[None]:
+    """Keep diffusers from naming the keys that a class ignores: WSD does that where it matters.
+
+    The configurations of some classes have such a key whenever diffusers writes them.
+    """
+    logger = logging.getLogger("diffusers.configuration_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def build_skeleton(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ from wsd.spec.tensor import Size
 
 if TYPE_CHECKING:
     import torch
+
+    from wsd.models.family import Component
 
 
 @dataclass(frozen=True)
@@ -100,3 +102,33 @@ def kl_latent_space(config: Mapping[str, Any]) -> LatentSpace:
         mean=None if mean is None else tuple(mean),
         std=None if std is None else tuple(std),
     )
+
+
+def tiny_latent_space(config: Mapping[str, Any]) -> LatentSpace:
+    """Return the latent space of diffusers' ``AutoencoderTiny``.
+
+    Such an autoencoder takes the denoiser's latents as they are: the factor that it was published
+    with is 1, whatever the factor of the autoencoder is that it was distilled from.
+
+    Args:
+        config: its configuration. The decoder enlarges the picture behind every block but the last.
+    """
+    levels = len(config["decoder_block_out_channels"])
+    return LatentSpace(
+        channels=config["latent_channels"],
+        scale_factor=config["upsampling_scaling_factor"] ** (levels - 1),
+        scaling_factor=config["scaling_factor"],
+        shift_factor=config["shift_factor"],
+    )
+
+
+# Class of an autoencoder → its latent space by its configuration.
+_LATENT_SPACES: Mapping[str, Callable[[Mapping[str, Any]], LatentSpace]] = {
+    "AutoencoderKL": kl_latent_space,
+    "AutoencoderTiny": tiny_latent_space,
+}
+
+
+def autoencoder_latent_space(component: Component) -> LatentSpace:
+    """Return the latent space of an autoencoder of any class that is compiled."""
+    return _LATENT_SPACES[component.class_name](component.config)

@@ -404,14 +404,15 @@ class StageRenderer(Renderer):
         return self._array("decodeLatents", np.asarray(latents, np.float32), *_size_arguments(size))
 
     def encode_image(self, image: np.ndarray) -> np.ndarray:
-        """Return the moments of a picture's latents.
+        """Return what the encoder gives for a picture.
 
         Args:
             image: (height, width, 3) uint8, in a size that the model was compiled for.
 
         Returns:
-            (1, 2 channels, height / factor, width / factor) float32, flat: the mean of each
-            channel of the VAE's latents, then the logarithm of its variance, not clamped.
+            (1, planes, height / factor, width / factor) float32, flat: the mean of each channel of
+            the VAE's latents, then the logarithm of its variance, not clamped; or of a VAE without
+            a distribution the latents themselves.
 
         Raises:
             UsageError: if the model was not compiled for the size.

@@ -26,7 +26,7 @@ GUIDED_CHUNKED_DENOISER: Final = "guided_chunked_denoiser"
 VAE_DECODER: Final = "vae_decoder"
 # The VAE decoder for one square tile; pictures of every size share it.
 VAE_DECODER_TILE: Final = "vae_decoder_tile"
-# From an image to the moments of its latents.
+# From an image to the moments of its latents, or to the latents themselves.
 VAE_ENCODER: Final = "vae_encoder"
 # The VAE encoder for one square tile; pictures of every size share it.
 VAE_ENCODER_TILE: Final = "vae_encoder_tile"
@@ -45,6 +45,9 @@ BLOCK_SCALES: Final = "block_scales"
 # Name of a denoiser's input for the embedded guidance scale, as diffusers calls it; a denoiser that
 # takes it guides itself.
 GUIDANCE_EMBEDDING: Final = "timestep_cond"
+# Name of what an encoder gives that says how latents are distributed: the mean of each channel,
+# then the logarithm of its variance. One that gives the latents themselves has no distribution.
+MOMENTS: Final = "moments"
 # Sum of tensors times coefficients, which is all that a scheduler computes on the GPU.
 LINEAR_COMBINATION: Final = "linear_combination"
 # Latents where a mask is 1, and noised latents of a picture where it is 0.

@@ -107,7 +107,8 @@ export interface EncodeImageOptions extends Pick<PictureOptions, "fit"> {
   height?: number | undefined;
   /**
    * How latents are taken from the distribution that the encoder gives: its mean, as `mode` of
-   * diffusers' `latent_dist`, or a `sample`, as diffusers' pipelines take it; `mode` unless given.
+   * diffusers' `latent_dist`, or a `sample`, as diffusers' pipelines take it; `mode` unless given. A
+   * tiny autoencoder's encoder gives no distribution, and both are its latents.
    */
   posterior?: Posterior | undefined;
   /** Seed of the sample; goes with a `posterior` of `sample`. */

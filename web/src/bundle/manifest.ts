@@ -1,6 +1,6 @@
 /** Reading a bundle's manifest and its list of models; their types are generated from Python. */
 
-import { BLOCK_SCALES, SCHEMA_VERSION, TEXT_STATES } from "../util/constants.generated";
+import { BLOCK_SCALES, MOMENTS, SCHEMA_VERSION, TEXT_STATES } from "../util/constants.generated";
 import { nameOf } from "../util/secrets";
 import { FetchError, OptionError, UnsupportedError } from "../util/errors";
 import { requireManifest, requireObject } from "../util/option_checks";
@@ -306,6 +306,15 @@ export function selfTestProblem(manifest: Manifest): OptionError | undefined {
 export function hasEncoder(manifest: Pick<Manifest, "entry_points">): boolean {
   requireManifest(manifest);
   return manifest.entry_points.some(({ role }) => role === "vae_encoder");
+}
+
+/**
+ * Whether the encoder says how latents are distributed, so that they are drawn with random numbers.
+ * A tiny autoencoder's encoder gives the latents themselves, and none are drawn.
+ */
+export function givesMoments({ entry_points }: Pick<Manifest, "entry_points">): boolean {
+  const encoder = entry_points.find(({ role }) => role === "vae_encoder");
+  return encoder?.outputs[0]!.name === MOMENTS;
 }
 
 /** @throws UnsupportedError unless a model has an encoder. */

@@ -76,7 +76,8 @@ export async function decodeLatents(
  * Encode a picture, in tiles where the pipeline does.
  *
  * @param pixels (height, width, 4) bytes of RGBA.
- * @returns moments of the VAE's latents, (1, 2 channels, height / factor, width / factor).
+ * @returns moments of the VAE's latents, (1, 2 channels, height / factor, width / factor), or the
+ *   latents of an encoder that gives these.
  * @throws OptionError if the model was not compiled for the size.
  * @throws UnsupportedError if the model has no encoder.
  */

@@ -1,5 +1,6 @@
 /** From what the encoder says of given pictures to the latents that denoising begins with. */
 
+import { givesMoments } from "../bundle/manifest";
 import type { LatentSpace, Manifest, Size } from "../bundle/manifest";
 import type { OnStage } from "../api/progress";
 import { MASKED_FROM } from "../util/constants.generated";
@@ -57,12 +58,17 @@ export function leadingDraws(
   manifest: Manifest,
   picture: GivenPicture | undefined,
 ): readonly LeadingDraw[] {
-  if (picture?.pixels === undefined || picture.posterior === "mode") return ["noise"];
+  if (picture?.pixels === undefined || !draws(manifest, picture)) return ["noise"];
   const first: LeadingDraw[] = needsOf(manifest, picture).clean ? ["posterior"] : [];
   // The inpainting pipelines encode what the mask leaves for every denoiser. One that takes no mask
   // does not use it, but the numbers are drawn.
   const last: LeadingDraw[] = picture.mask === undefined ? [] : ["posterior"];
   return [...first, "noise", ...last];
+}
+
+/** Whether the latents of a picture are drawn with random numbers. */
+function draws(manifest: Manifest, { posterior }: GivenPicture): boolean {
+  return posterior !== "mode" && givesMoments(manifest);
 }
 
 /** Count how often a request has the encoder run. */
@@ -132,9 +138,9 @@ export async function encodePictures(
     const encoded = new Map<number, Float32Array>();
     for (const place of places) {
       throwIfAborted(signal);
-      const moments = await encode(pixels[place]!);
-      const numbers = picture.posterior === "mode" ? undefined : noise.posterior(draw, place);
-      encoded.set(place, takeLatents(moments, numbers, space));
+      const given = readEncoded(manifest, await encode(pixels[place]!));
+      const numbers = draws(manifest, picture) ? noise.posterior(draw, place) : undefined;
+      encoded.set(place, takeLatents(given, numbers, space));
       reportNext();
     }
     return (image) => encoded.get(pixels.length === 1 ? 0 : image)!;
@@ -152,29 +158,52 @@ export async function encodePictures(
   return found;
 }
 
+/** What an encoder says of the latents of a picture. */
+export interface EncodedLatents {
+  /** The latents, or the mean of each of them. */
+  mean: Float32Array;
+  /** The logarithm of each one's variance; undefined where the encoder gives latents. */
+  logVariance?: Float32Array | undefined;
+}
+
 /**
- * Take latents from the moments that the encoder gives, as diffusers' `retrieve_latents` does, and
+ * Read what an encoder gives.
+ *
+ * @param planes moments, which are means of all channels and then the logarithms of the variances,
+ *   or latents, as the manifest says.
+ */
+export function readEncoded(
+  manifest: Pick<Manifest, "entry_points">,
+  planes: Float32Array,
+): EncodedLatents {
+  if (!givesMoments(manifest)) return { mean: planes };
+  const count = planes.length / 2;
+  return { mean: planes.subarray(0, count), logVariance: planes.subarray(count) };
+}
+
+/**
+ * Take latents from what the encoder says of them, as diffusers' `retrieve_latents` does, and
  * scale them for the denoiser. Every operation is rounded to float32, as in PyTorch.
  *
- * @param moments means of all channels, and then the logarithms of the variances.
- * @param noise standard normal numbers, half as many; undefined takes the mean.
+ * @param encoded of the encoder.
+ * @param noise standard normal numbers, one for each latent; undefined takes the mean. Without
+ *   variances they are not used.
  * @param space its shift is subtracted before scaling; mean and std, if it has both, normalise each channel, as in diffusers'
  *   `StableDiffusionXLImg2ImgPipeline.prepare_latents`.
  */
 export function takeLatents(
-  moments: Float32Array,
+  { mean: means, logVariance: logVariances }: EncodedLatents,
   noise: Float32Array | undefined,
   { channels, scaling_factor, shift_factor, mean, std }: LatentSpace,
 ): Float32Array {
   const f32 = Math.fround;
-  const count = moments.length / 2;
-  const plane = count / channels;
+  const plane = means.length / channels;
   const scale = f32(scaling_factor);
   const shift = f32(shift_factor);
-  return Float32Array.from({ length: count }, (_, index) => {
-    let value = moments[index]!;
-    if (noise !== undefined) {
-      const logVariance = Math.min(Math.max(moments[count + index]!, -30), 20);
+  return Float32Array.from(means, (given, index) => {
+    let value = given;
+    if (noise !== undefined && logVariances !== undefined) {
+      const logVariance = Math.min(Math.max(logVariances[index]!, -30), 20);
       value = f32(value + f32(f32(Math.exp(f32(0.5 * logVariance))) * noise[index]!));
     }
     if (mean === undefined || std === undefined) return f32(scale * f32(value - shift));

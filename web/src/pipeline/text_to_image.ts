@@ -37,7 +37,13 @@ import { NoisePredictor } from "./guidance";
 import { guidesItself } from "./guidance_embedding";
 import type { GuidanceInterval } from "./guidance_interval";
 import { NoiseSource } from "./noise_source";
-import { encodePictures, leadingDraws, passLatents, takeLatents } from "./picture_latents";
+import {
+  encodePictures,
+  leadingDraws,
+  passLatents,
+  readEncoded,
+  takeLatents,
+} from "./picture_latents";
 import type { PictureLatents } from "./picture_latents";
 import type { Pipeline, Stages } from "./registry";
 import { describeRequest } from "./request_settings";
@@ -516,11 +522,11 @@ export class TextToImagePipeline implements Pipeline {
     await this.model.runtime.prepare(encoder.functions(size), ignore, signal);
     await this.need("vae_encoder", report, signal);
     report({ stage: "encode", loaded: 0, total: 1, images: 1 });
-    const moments = await encoder.encode(pixels, size, signal);
+    const encoded = readEncoded(this.manifest, await encoder.encode(pixels, size, signal));
     const numbers =
-      posterior === "mode" ? undefined : randn(new MersenneTwister(seed), moments.length / 2);
+      posterior === "mode" ? undefined : randn(new MersenneTwister(seed), encoded.mean.length);
     report({ stage: "encode", loaded: 1, total: 1, images: 1 });
-    return takeLatents(moments, numbers, this.manifest.latent_space);
+    return takeLatents(encoded, numbers, this.manifest.latent_space);
   }
 
   /**

@@ -1,4 +1,4 @@
-/** Encodes pictures to the moments of their latents: whole, or tile by tile to save memory. */
+/** Encodes pictures to latents, or to their moments: whole, or tile by tile to save memory. */
 
 import type { OnNotice } from "../api/types";
 import { requireEncoder } from "../bundle/manifest";
@@ -40,32 +40,37 @@ export class VaeEncoder {
    * Encode one picture.
    *
    * @param pixels RGBA bytes, row by row; the alpha is not read.
-   * @returns moments: (1, 2 channels, height / factor, width / factor), the mean of each channel of
-   *   the VAE's latents and then the logarithm of its variance, not clamped.
+   * @returns (1, planes, height / factor, width / factor): moments, which are the mean of each
+   *   channel of the VAE's latents and then the logarithm of its variance, not clamped; or the
+   *   latents, of an encoder that gives these.
    */
   async encode(pixels: Uint8ClampedArray, size: Size, signal?: AbortSignal): Promise<Float32Array> {
     if (this.usesTiles(size)) return this.encodePlanes(fromPixels(pixels, ...size), signal);
     const { runtime } = this.model;
     const [encoder, convert] = this.functions(size);
     const words = new Int32Array(pixels.buffer, pixels.byteOffset, pixels.length / 4);
-    const { moments } = this.model.kept(() => {
+    const given = this.model.kept(() => {
       const rgba = runtime.tensor(words, convert!.inputs[0]!.shape);
       return this.model.call(encoder!, this.model.call(convert!, { rgba }));
     });
-    return this.model.readAndDispose(moments!);
+    return this.model.readAndDispose(given[encoder!.outputs[0]!.name]!);
   }
 
   /**
    * Encode one picture of values that bytes cannot have.
    *
    * @param image three channels of values from -1 to 1.
-   * @returns moments, as {@link encode} does.
+   * @returns what {@link encode} does.
    */
   async encodePlanes(image: Planes, signal?: AbortSignal): Promise<Float32Array> {
     const size: Size = [image.width, image.height];
     if (this.usesTiles(size)) return (await this.encodeTiles(image, signal)).data;
     const entry = this.model.entry("vae_encoder", size);
-    return (await this.model.run(entry, { image: image.data })).moments!;
+    return this.run(entry, image);
+  }
+
+  private async run(entry: EntryPoint, { data }: Planes): Promise<Float32Array> {
+    return (await this.model.run(entry, { image: data }))[entry.outputs[0]!.name]!;
   }
 
   /** @throws UnsupportedError if the GPU has no buffers for a tile. */
@@ -80,7 +85,7 @@ export class VaeEncoder {
     return wanted && canTile(manifest, size, this.tiling.tileSize);
   }
 
-  /** Encode one picture in tiles, and blend their moments. */
+  /** Encode one picture in tiles, and blend what they give. */
   private async encodeTiles(source: Planes, signal?: AbortSignal): Promise<Planes> {
     if (!this.tiling.enabled && !this.told) {
       this.told = true;
@@ -92,7 +97,7 @@ export class VaeEncoder {
     const [, channels, rows, columns] = entry.outputs[0]!.shape as [number, number, number, number];
     const factor = entry.inputs[0]!.shape[2]! / rows;
     const [high, wide] = [source.height / factor, source.width / factor];
-    const moments = { data: new Float32Array(channels * high * wide), height: high, width: wide };
+    const blended = { data: new Float32Array(channels * high * wide), height: high, width: wide };
     const { overlap } = this.tiling;
     const [tops, lefts] = [tileStarts(high, rows, overlap), tileStarts(wide, columns, overlap)];
     const rowWeights = tileWeights(tops, rows);
@@ -101,11 +106,10 @@ export class VaeEncoder {
       for (const [j, left] of lefts.entries()) {
         throwIfAborted(signal);
         const cut = crop(source, top * factor, left * factor, rows * factor, columns * factor);
-        const data = (await this.model.run(entry, { image: cut.data })).moments!;
-        const tile = { data, height: rows, width: columns };
-        blend(moments, tile, top, left, rowWeights[i]!, columnWeights[j]!);
+        const tile = { data: await this.run(entry, cut), height: rows, width: columns };
+        blend(blended, tile, top, left, rowWeights[i]!, columnWeights[j]!);
       }
     }
-    return moments;
+    return blended;
   }
 }

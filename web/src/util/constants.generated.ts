@@ -64,6 +64,7 @@ export const LINEAR_COMBINATION_TERMS = 5;
 export const TEXT_STATES = "text_embeddings";
 export const BLOCK_SCALES = "block_scales";
 export const GUIDANCE_EMBEDDING = "timestep_cond";
+export const MOMENTS = "moments";
 
 // wsd/spec/skip_layer_guidance.py
 export const SKIP_LAYER_GUIDANCE = { scale: 2.8, start: 0.01, stop: 0.2 } as const;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { EncodeStage } from "../../src/api/progress";
+import { givesMoments } from "../../src/bundle/manifest";
 import type { Manifest } from "../../src/bundle/manifest";
 import type { GenerationRequest, GivenPicture } from "../../src/pipeline/generation_request";
 import { NoiseSource } from "../../src/pipeline/noise_source";
@@ -19,8 +20,17 @@ import type { Planes } from "../../src/pipeline/tiling";
 import type { VaeEncoder } from "../../src/pipeline/vae_encoder";
 
 const space = { channels: 1, scale_factor: 2, scaling_factor: 0.5, shift_factor: 0 };
-const TEXT = { pipeline: "text-to-image", latent_space: space } as Manifest;
-const MASKED = { pipeline: "inpainting", latent_space: space } as Manifest;
+
+function manifestOf(pipeline: string, output = "moments"): Manifest {
+  const encoder = { role: "vae_encoder", outputs: [{ name: output }] };
+  return { pipeline, latent_space: space, entry_points: [encoder] } as unknown as Manifest;
+}
+
+const TEXT = manifestOf("text-to-image");
+const MASKED = manifestOf("inpainting");
+// Their encoder gives latents and no distribution, as a tiny autoencoder's.
+const TINY = manifestOf("text-to-image", "latents");
+const MASKED_TINY = manifestOf("inpainting", "latents");
 const SIZE = [4, 4] as const;
 const COUNT = 4; // latents of one picture
 
@@ -52,15 +62,21 @@ describe("random numbers before the first step come as in diffusers", () => {
     ["nine channels", MASKED, givenWith({ mask }), ["posterior", "noise", "posterior"]],
     ["nine channels, all steps", MASKED, givenWith({ mask, strength: 1 }), ["noise", "posterior"]],
     ["means", TEXT, givenWith({ mask, posterior: "mode" }), ["noise"]],
+    ["no distribution", TINY, givenWith({ mask }), ["noise"]],
+    ["no distribution, nine channels", MASKED_TINY, givenWith({ mask }), ["noise"]],
     ["latents", TEXT, latents, ["noise"]],
   ])("%s", (_, manifest, picture, expected) => {
     expect(leadingDraws(manifest, picture)).toEqual(expected);
   });
 });
 
-/** An encoder whose means are the first values of a picture, and whose variance is 1. */
+/**
+ * An encoder whose means, or latents, are the first values of a picture, and whose variance is 1.
+ */
 class KnownEncoder {
   readonly encoded: Planes[] = [];
+
+  constructor(private readonly manifest: Manifest) {}
 
   encode(pixels: Uint8ClampedArray): Promise<Float32Array> {
     return this.encodePlanes(fromPixels(pixels, ...SIZE));
@@ -68,7 +84,8 @@ class KnownEncoder {
 
   encodePlanes(planes: Planes): Promise<Float32Array> {
     this.encoded.push(planes);
-    return Promise.resolve(Float32Array.of(...planes.data.slice(0, COUNT), 0, 0, 0, 0));
+    const variances = givesMoments(this.manifest) ? [0, 0, 0, 0] : [];
+    return Promise.resolve(Float32Array.of(...planes.data.slice(0, COUNT), ...variances));
   }
 }
 
@@ -81,7 +98,7 @@ async function encode(
   const given = picture.pixels!.length;
   const options = { leading: leadingDraws(manifest, picture), given, last: indices.at(-1) };
   const noise = new NoiseSource(run, 1, COUNT, batch, options);
-  const encoder = new KnownEncoder();
+  const encoder = new KnownEncoder(manifest);
   const events: EncodeStage[] = [];
   const request = { picture, size: SIZE, indices, batch } as GenerationRequest;
   const pictures = await encodePictures(
@@ -124,6 +141,12 @@ describe("encodePictures", () => {
     expect(pictures.clean(0)).toEqual(Float32Array.of(0.5, 0.5, 0.5, 0.5));
   });
 
+  test("latents without a distribution take no random number", async () => {
+    const { pictures } = await encode(MASKED_TINY, givenWith({ mask }));
+    expect(pictures.clean(0)).toEqual(Float32Array.of(0.5, 0.5, 0.5, 0.5));
+    expect(pictures.masked(0)).toEqual(Float32Array.of(0, 0, 0.5, 0.5));
+  });
+
   test("what a mask leaves is encoded for denoisers that take it alone", async () => {
     const four = await encode(TEXT, givenWith({ mask }));
     expect(four.encoder.encoded).toHaveLength(1);
@@ -163,7 +186,11 @@ test("latents that are given are those of each picture", () => {
 
 test("the logarithm of the variance is clamped as in diffusers", () => {
   const take = (logVariance: number): number =>
-    takeLatents(Float32Array.of(0, logVariance), Float32Array.of(1), space)[0]!;
+    takeLatents(
+      { mean: Float32Array.of(0), logVariance: Float32Array.of(logVariance) },
+      Float32Array.of(1),
+      space,
+    )[0]!;
   expect(take(100)).toBe(take(20));
   expect(take(-100)).toBe(take(-30));
   expect(take(-100)).toBeGreaterThan(0);

@@ -16,7 +16,7 @@ function entryOf(role: Role, size: readonly number[] | null, input: number[], ou
     size,
     largest_buffer_bytes,
     inputs: [{ shape: input }],
-    outputs: [{ shape: output }],
+    outputs: [{ name: "moments", shape: output }],
   };
 }
 

@@ -27,7 +27,14 @@ from wsd.compiler.tvm_compat import (
     zero_padded,
 )
 
-_ELEMENTWISE = ("relax.nn.silu", "relax.nn.gelu", "relax.sigmoid", "relax.exp", "relax.tanh")
+_ELEMENTWISE = (
+    "relax.nn.relu",
+    "relax.nn.silu",
+    "relax.nn.gelu",
+    "relax.sigmoid",
+    "relax.exp",
+    "relax.tanh",
+)
 _BINARY = {
     "relax.add": relax.op.add,
     "relax.subtract": relax.op.subtract,

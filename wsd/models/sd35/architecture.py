@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from wsd.models.architecture import Architecture, EntryPointModule, ModuleRows, SingleFileKeys
-from wsd.models.latent_space import LatentSpace, kl_latent_space
-from wsd.models.stable_diffusion.architecture import RANDOM_CONTRAST
+from wsd.models.latent_space import LatentSpace, autoencoder_latent_space
+from wsd.models.stable_diffusion.architecture import raise_contrast
 from wsd.spec.roles import BLOCK_SCALES, DENOISER, VAE_DECODER
 from wsd.spec.tensor import Size
 
@@ -43,11 +43,11 @@ class StableDiffusion35(Architecture):
     least_multiple = _LEAST_MULTIPLE
 
     def latent_space(self, family: Family) -> LatentSpace:
-        """Return the latent space of the family's KL autoencoder, in the transformer's patches.
+        """Return the latent space of the family's autoencoder, in the transformer's patches.
 
         diffusers' pipeline reads scale and shift alone.
         """
-        space = kl_latent_space(family.component(VAE_DECODER).config).without_channels()
+        space = autoencoder_latent_space(family.component(VAE_DECODER)).without_channels()
         return replace(space, patch_size=family.component(DENOISER).config["patch_size"])
 
     def size_multiple(self, family: Family) -> int:
@@ -105,11 +105,7 @@ class StableDiffusion35(Architecture):
 
     def adjust_random_weights(self, family: Family, modules: Mapping[str, torch.nn.Module]) -> None:
         """Scale the decoder's last layer up, so that pictures have contrast."""
-        import torch
-
-        vae: Any = modules[family.component(VAE_DECODER).id]
-        with torch.no_grad():
-            vae.decoder.conv_out.weight *= RANDOM_CONTRAST
+        raise_contrast(modules[family.component(VAE_DECODER).id])
 
 
 STABLE_DIFFUSION_35 = StableDiffusion35()

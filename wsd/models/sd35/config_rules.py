@@ -45,6 +45,10 @@ _VAE: Mapping[str, KeyRule] = {
     "latents_mean": KeyRule("harmless", note=_IGNORED),
     "latents_std": KeyRule("harmless", note=_IGNORED),
 }
+_TINY_VAE: Mapping[str, KeyRule] = {
+    **RULES["AutoencoderTiny"],
+    "shift_factor": KeyRule("variant", "expected a number", number),
+}
 _CLIP: Mapping[str, KeyRule] = {
     **RULES["CLIPTextModelWithProjection"],
     # StableDiffusion3Pipeline passes no mask.
@@ -77,6 +81,7 @@ _T5: Mapping[str, KeyRule] = {
 _RULES: Mapping[str, Mapping[str, KeyRule]] = {
     "SD3Transformer2DModel": _TRANSFORMER,
     "AutoencoderKL": _VAE,
+    "AutoencoderTiny": _TINY_VAE,
     "CLIPTextModelWithProjection": _CLIP,
     "T5EncoderModel": _T5,
     "StableDiffusionSafetyChecker": RULES["StableDiffusionSafetyChecker"],
@@ -87,7 +92,11 @@ _KNOWN: Mapping[tuple[str, str], Mapping[object, str]] = {
     ("SD3Transformer2DModel", "num_layers"): {LARGE_LAYERS: LARGE},
     ("SD3Transformer2DModel", "num_attention_heads"): {LARGE_LAYERS: LARGE},
     ("SD3Transformer2DModel", "pos_embed_max_size"): {FIRST_EDGE: FIRST},
-}
+    ("AutoencoderTiny", "latent_channels"): {
+        4: "this tiny autoencoder is of Stable Diffusion 1.x (taesd) or SDXL (taesdxl): "
+           "take taesd3",
+    },
+}  # fmt: skip
 
 # Members of a folder that change no picture that WSD draws: those of adapters of pictures, and a
 # third text encoder that is left out.

@@ -25,6 +25,7 @@ from wsd.models.sd35.original_names import (
     TOP,
 )
 from wsd.models.sd35.other_models import FIRST, FIRST_EDGE, LARGE, LARGE_WIDTH
+from wsd.models.stable_diffusion.taesd_file import keys_of_decoder
 from wsd.spec.roles import DENOISER, TEXT_ENCODER
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ _BLOCK = re.compile(r"joint_blocks\.(\d+)\.(x|context)_block\.(.+)")
 
 def keys_of(family: Family, component: Component) -> SingleFileKeys:
     """Return where a single file keeps a component."""
+    if component.class_name == "AutoencoderTiny":
+        return keys_of_decoder()
     if component.role == DENOISER:
         return SingleFileKeys(
             (_TRANSFORMER,),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from wsd.models.architecture import Architecture, EntryPointModule, ModuleRows, SingleFileKeys
-from wsd.models.latent_space import LatentSpace, kl_latent_space
+from wsd.models.latent_space import LatentSpace, autoencoder_latent_space
 from wsd.spec.roles import DENOISER, GUIDANCE_EMBEDDING, VAE_DECODER
 from wsd.spec.tensor import Size, TensorSpec
 
@@ -23,7 +23,18 @@ if TYPE_CHECKING:
 _PIPELINE_MULTIPLE = 8
 # The decoder's last layer starts near zero; without this factor every picture that random
 # weights draw is one flat grey.
-RANDOM_CONTRAST = 6.0
+_RANDOM_CONTRAST = 6.0
+
+
+def raise_contrast(vae: Any) -> None:
+    """Scale up the last layer of the decoder of an autoencoder with random weights."""
+    import torch
+
+    # The layers of a tiny autoencoder have no names.
+    decoder = vae.decoder
+    last = decoder.conv_out if hasattr(decoder, "conv_out") else decoder.layers[-1]
+    with torch.no_grad():
+        last.weight *= _RANDOM_CONTRAST
 
 
 def guidance_width(unet: Component) -> int | None:
@@ -48,11 +59,11 @@ class StableDiffusion(Architecture):
     least_multiple = _PIPELINE_MULTIPLE
 
     def latent_space(self, family: Family) -> LatentSpace:
-        """Return the latent space of the family's KL autoencoder.
+        """Return the latent space of the family's autoencoder.
 
         diffusers' StableDiffusionPipeline reads ``scaling_factor`` alone.
         """
-        space = kl_latent_space(family.component(VAE_DECODER).config)
+        space = autoencoder_latent_space(family.component(VAE_DECODER))
         return space.without_shift().without_channels()
 
     def size_multiple(self, family: Family) -> int:
@@ -150,11 +161,7 @@ class StableDiffusion(Architecture):
 
     def adjust_random_weights(self, family: Family, modules: Mapping[str, torch.nn.Module]) -> None:
         """Scale the decoder's last layer up, so that pictures have contrast."""
-        import torch
-
-        vae: Any = modules[family.component(VAE_DECODER).id]
-        with torch.no_grad():
-            vae.decoder.conv_out.weight *= RANDOM_CONTRAST
+        raise_contrast(modules[family.component(VAE_DECODER).id])
 
 
 # Original height and width, top and left of the crop, target height and width.
@@ -182,12 +189,12 @@ class StableDiffusionXL(StableDiffusion):
     diffusers_inpaint = "StableDiffusionXLInpaintPipeline"
 
     def latent_space(self, family: Family) -> LatentSpace:
-        """Return the latent space of the family's KL autoencoder.
+        """Return the latent space of the family's autoencoder.
 
         diffusers' StableDiffusionXLPipeline ignores ``shift_factor``, and means and deviations of
         channels unless it finds both.
         """
-        space = kl_latent_space(family.component(VAE_DECODER).config).without_shift()
+        space = autoencoder_latent_space(family.component(VAE_DECODER)).without_shift()
         return space if space.mean and space.std else space.without_channels()
 
     def added_inputs(self, family: Family) -> tuple[TensorSpec, ...]:

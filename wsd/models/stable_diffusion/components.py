@@ -85,7 +85,10 @@ def unet(**config: Any) -> Component:
 
 
 def autoencoder(**config: Any) -> Component:
-    """Return a KL autoencoder of factor 8; ``config`` completes the shared configuration."""
+    """Return a KL autoencoder; ``config`` completes the shared configuration.
+
+    A checkpoint may have a tiny autoencoder in its place, of as many channels and levels.
+    """
     shared = {
         "in_channels": 3,
         "out_channels": 3,
@@ -94,13 +97,47 @@ def autoencoder(**config: Any) -> Component:
         "up_block_types": ("UpDecoderBlock2D",) * 4,
         "act_fn": "silu",
     }
+    chosen = {**shared, **config}
     return Component(
         "vae",
         VAE_DECODER,
         "diffusers",
         "AutoencoderKL",
-        {**shared, **config},
+        chosen,
         # What is drawn from text alone encodes no picture.
         optional=("encoder.", "quant_conv."),
+        parts=(Part("vae_encoder", VAE_ENCODER),),
+        alternatives=(taesd(chosen["latent_channels"], len(chosen["block_out_channels"])),),
+    )
+
+
+def taesd(latent_channels: int, levels: int = 4) -> Component:
+    """Return a tiny autoencoder as it was published (madebyollin/taesd, taesdxl and taesd3).
+
+    Args:
+        latent_channels: of the denoiser's latents, which it takes as they are.
+        levels: picture sizes that it works in; each halves the one before.
+    """
+    below = levels - 1
+    return Component(
+        "vae",
+        VAE_DECODER,
+        "diffusers",
+        "AutoencoderTiny",
+        {
+            "in_channels": 3,
+            "out_channels": 3,
+            "encoder_block_out_channels": (64,) * levels,
+            "decoder_block_out_channels": (64,) * levels,
+            "act_fn": "relu",
+            "upsample_fn": "nearest",
+            "latent_channels": latent_channels,
+            "upsampling_scaling_factor": 2,
+            "num_encoder_blocks": (1, *(3,) * below),
+            "num_decoder_blocks": (*(3,) * below, 1),
+            "scaling_factor": 1.0,
+            "shift_factor": 0.0,
+        },
+        optional=("encoder.",),
         parts=(Part("vae_encoder", VAE_ENCODER),),
     )

@@ -75,6 +75,32 @@ def _channel_deviations(value: Any, reading: Reading) -> bool:
     return _channel_numbers(value, reading) and all(deviation > 0 for deviation in value or ())
 
 
+def _level_widths(value: Any, reading: Reading) -> bool:
+    """Accept one width for all levels, of which there are as many as the family's are.
+
+    Each level begins with a convolution that keeps the width of the level before.
+    """
+    return (
+        isinstance(value, list)
+        and len(value) == len(reading.ours["decoder_block_out_channels"])
+        and len(set(map(str, value))) == 1
+        and count_to(_MOST_FEATURES)(value[0], reading)
+    )
+
+
+def _level_blocks(value: Any, reading: Reading) -> bool:
+    """Accept a number of blocks for each level."""
+    return (
+        isinstance(value, list)
+        and len(value) == len(reading.ours["decoder_block_out_channels"])
+        and all(is_int(count) and 0 <= count <= _MOST_LAYERS for count in value)
+    )
+
+
+def _levels_alone(value: Any, reading: Reading) -> bool:
+    return isinstance(value, list) and len(value) == len(reading.ours["decoder_block_out_channels"])
+
+
 def _heads(value: Any, reading: Reading) -> bool:
     return is_int(value) and value > 0 and reading.own["hidden_size"] % value == 0
 
@@ -186,6 +212,42 @@ _VAE: Mapping[str, KeyRule] = {
     "norm_num_groups": _NORM_GROUPS,
 }  # fmt: skip
 
+_WIDTHS = (
+    "expected a list with one width for each level of the picture, as many as the family's "
+    "autoencoder has, and the same width for all"
+)
+_BLOCKS = "expected a list with a number of blocks for each level of the picture"
+_TINY_VAE: Mapping[str, KeyRule] = {
+    # diffusers' AutoencoderTiny reads these three in none of its encode and decode: they are for
+    # latents that are stored as bytes, and for the precision of float16 pipelines.
+    "latent_magnitude": KeyRule("harmless", "expected a number", number),
+    "latent_shift": KeyRule("harmless", "expected a number", number),
+    "force_upcast": KeyRule("harmless", _SWITCH, one_of(True, False, None)),
+    "shift_factor": KeyRule(
+        "harmless", "expected a number", number,
+        note="diffusers' Stable Diffusion pipelines ignore it, and so does WSD",
+    ),
+    # diffusers writes it, and its class does not take it. Its pipelines read the number of levels.
+    "block_out_channels": KeyRule(
+        "harmless",
+        "diffusers' pipelines take the size of latents from it: it must have as many entries as "
+        "decoder_block_out_channels",
+        _levels_alone,
+    ),
+    "scaling_factor": KeyRule("variant", "expected a positive number", positive),
+    "encoder_block_out_channels": KeyRule("variant", _WIDTHS, _level_widths),
+    "decoder_block_out_channels": KeyRule("variant", _WIDTHS, _level_widths),
+    "num_encoder_blocks": KeyRule("variant", _BLOCKS, _level_blocks),
+    "num_decoder_blocks": KeyRule("variant", _BLOCKS, _level_blocks),
+    "act_fn": KeyRule(
+        "variant", "only relu, silu and gelu are compiled", one_of("relu", "silu", "swish", "gelu")
+    ),
+    "upsample_fn": KeyRule("architecture", "only nearest is compiled"),
+    "upsampling_scaling_factor": KeyRule(
+        "architecture", "with another factor, pictures would have another size than is asked for"
+    ),
+}  # fmt: skip
+
 _DTYPES = ("torch.float16", "torch.bfloat16", "torch.float32", "torch.float64")
 _CLIP: Mapping[str, KeyRule] = {
     **dict.fromkeys(
@@ -247,6 +309,7 @@ _CHECKER: Mapping[str, KeyRule] = {
 RULES: Mapping[str, Mapping[str, KeyRule]] = {
     "UNet2DConditionModel": _UNET,
     "AutoencoderKL": _VAE,
+    "AutoencoderTiny": _TINY_VAE,
     # Its projection does not exist.
     "CLIPTextModel": {**_CLIP, "projection_dim": _ANY},
     "CLIPTextModelWithProjection": _CLIP,
@@ -296,6 +359,10 @@ _KNOWN: Mapping[tuple[str, str], Mapping[object, str]] = {
     ("UNet2DConditionModel", "cross_attention_dim"): {
         1024: "this is a Stable Diffusion 2 or one of its fine-tunes, which WSD does not draw",
         1280: "this is SDXL's refiner, which WSD does not draw",
+    },
+    ("AutoencoderTiny", "latent_channels"): {
+        16: "this tiny autoencoder is of Stable Diffusion 3 (taesd3) or FLUX (taef1): take the one "
+            "of this model, taesd or taesdxl",
     },
     ("CLIPTextModel", "hidden_size"): {
         1024: "this is the text encoder of Stable Diffusion 2, which WSD does not draw",

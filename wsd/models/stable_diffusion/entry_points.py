@@ -13,10 +13,10 @@ from wsd.models.architecture import EntryPointModule
 from wsd.models.stable_diffusion.architecture import guidance_width
 from wsd.models.stable_diffusion.safety_checker import SafetyScores
 from wsd.models.stable_diffusion.wrappers import (
+    AUTOENCODERS,
     DENOISERS,
     TEXT_ENCODERS,
-    Decoder,
-    Encoder,
+    AutoencoderWrappers,
     LayeredTextEncoder,
 )
 from wsd.spec.roles import (
@@ -77,17 +77,18 @@ def make_entry_points(
 def make_vae_entry_points(
     family: Family, component: Component, model: torch.nn.Module, sizes: Sequence[Size]
 ) -> Iterator[EntryPointModule]:
-    """Yield the functions of a KL autoencoder: for each picture size and for a tile.
+    """Yield the functions of an autoencoder: for each picture size and for a tile.
 
     Raises:
         CompileError: for a part that is no encoder.
     """
+    wrappers = AUTOENCODERS[component.class_name]
     for size in sizes:
-        yield _decoder(family, model, size)
-    tile = _decoder(family, model, (family.tile, family.tile))
+        yield _decoder(family, wrappers, model, size)
+    tile = _decoder(family, wrappers, model, (family.tile, family.tile))
     yield replace(tile, name=VAE_DECODER_TILE, role=VAE_DECODER_TILE, size=None)
     for part in component.parts:
-        yield from _encoders(family, part, model, sizes)
+        yield from _encoders(family, part, wrappers, model, sizes)
 
 
 def _text_encoder(family: Family, component: Component, model: torch.nn.Module) -> EntryPointModule:
@@ -221,12 +222,14 @@ def _guided(
     )
 
 
-def _decoder(family: Family, model: torch.nn.Module, size: Size) -> EntryPointModule:
+def _decoder(
+    family: Family, wrappers: AutoencoderWrappers, model: torch.nn.Module, size: Size
+) -> EntryPointModule:
     space = family.latent_space
     return EntryPointModule(
         f"{VAE_DECODER}_{size[0]}x{size[1]}",
         VAE_DECODER,
-        Decoder(model, space),
+        wrappers.decoder(model, space),
         (TensorSpec("latents", space.shape(size)),),
         (TensorSpec("image", (1, 3, size[1], size[0])),),
         size,
@@ -234,7 +237,11 @@ def _decoder(family: Family, model: torch.nn.Module, size: Size) -> EntryPointMo
 
 
 def _encoders(
-    family: Family, part: Part, model: torch.nn.Module, sizes: Sequence[Size]
+    family: Family,
+    part: Part,
+    wrappers: AutoencoderWrappers,
+    model: torch.nn.Module,
+    sizes: Sequence[Size],
 ) -> Iterator[EntryPointModule]:
     """Yield the VAE's encoder for each picture size, and for a tile.
 
@@ -247,20 +254,21 @@ def _encoders(
             "correct the family",
         )
     for size in sizes:
-        yield _encoder(family, part, model, size)
-    tile = _encoder(family, part, model, (family.tile, family.tile))
+        yield _encoder(family, part, wrappers, model, size)
+    tile = _encoder(family, part, wrappers, model, (family.tile, family.tile))
     yield replace(tile, name=VAE_ENCODER_TILE, role=VAE_ENCODER_TILE, size=None)
 
 
-def _encoder(family: Family, part: Part, model: torch.nn.Module, size: Size) -> EntryPointModule:
+def _encoder(
+    family: Family, part: Part, wrappers: AutoencoderWrappers, model: torch.nn.Module, size: Size
+) -> EntryPointModule:
     batch, channels, height, width = family.latent_space.shape(size)
     return EntryPointModule(
         f"{VAE_ENCODER}_{size[0]}x{size[1]}",
         VAE_ENCODER,
-        Encoder(model),
+        wrappers.encoder(model),
         (TensorSpec("image", (1, 3, size[1], size[0])),),
-        # The mean of each channel, then the logarithm of its variance.
-        (TensorSpec("moments", (batch, 2 * channels, height, width)),),
+        (TensorSpec(wrappers.encoded, (batch, wrappers.planes * channels, height, width)),),
         size,
         part=part.id,
     )

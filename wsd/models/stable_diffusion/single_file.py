@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from wsd.errors import CheckpointError
 from wsd.models.architecture import SingleFileKeys, View
+from wsd.models.stable_diffusion.taesd_file import keys_of_decoder
 from wsd.spec.roles import DENOISER, TEXT_ENCODER
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _SD_CPP = "cond_stage_model.1.transformer."
 
 def keys_of(family: Family, component: Component) -> SingleFileKeys:
     """Return where a single file keeps a component."""
+    if component.class_name == "AutoencoderTiny":
+        return keys_of_decoder()
     if component.role == DENOISER:
         return SingleFileKeys(_UNET, partial(_convert_unet, component))
     if component.role != TEXT_ENCODER:

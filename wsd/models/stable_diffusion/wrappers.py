@@ -6,11 +6,13 @@ and return objects. These wrappers take and return tensors that a WebGPU buffer 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 
 from wsd.models.latent_space import LatentSpace
+from wsd.spec.roles import MOMENTS
 
 
 def conditioning_state(encoded: Any, layer: int | None) -> torch.Tensor:
@@ -381,3 +383,64 @@ class Decoder(torch.nn.Module):
             unscaled = self.post_quant_conv(unscaled)
         image: torch.Tensor = self.decoder(unscaled)
         return image
+
+
+class TinyEncoder(torch.nn.Module):
+    """The encoding half of a tiny autoencoder, from pixels to latents.
+
+    Args:
+        vae: ``AutoencoderTiny``.
+    """
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.encoder = vae.encoder
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Map an image (1, 3, fh, fw), values from -1 to 1, to latents (1, c, h, w), not scaled."""
+        latents: torch.Tensor = self.encoder(image)
+        return latents
+
+
+class TinyDecoder(torch.nn.Module):
+    """The decoding half of a tiny autoencoder, from the denoiser's latents to pixels.
+
+    Args:
+        vae: ``AutoencoderTiny``.
+        space: how the denoiser's latents relate to the autoencoder's.
+    """
+
+    def __init__(self, vae: Any, space: LatentSpace) -> None:
+        super().__init__()
+        self.decoder = vae.decoder
+        self.space = space
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        """Map latents (1, c, h, w) to an image (1, 3, fh, fw), values about -1 to 1."""
+        image: torch.Tensor = self.decoder(self.space.unscale(latents))
+        return image
+
+
+class AutoencoderWrappers(NamedTuple):
+    """The wrappers of a class of autoencoders.
+
+    Attributes:
+        decoder: takes the autoencoder and its latent space.
+        encoder: takes the autoencoder.
+        encoded: name of what the encoder gives: ``moments`` of a distribution, from which latents
+            are drawn, or ``latents``.
+        planes: how many planes it gives for each channel of the latents.
+    """
+
+    decoder: Callable[[Any, LatentSpace], torch.nn.Module]
+    encoder: Callable[[Any], torch.nn.Module]
+    encoded: str
+    planes: int
+
+
+# Class of an autoencoder in diffusers to its wrappers.
+AUTOENCODERS: Mapping[str, AutoencoderWrappers] = {
+    # The mean of each channel, then the logarithm of its variance.
+    "AutoencoderKL": AutoencoderWrappers(Decoder, Encoder, MOMENTS, 2),
+    "AutoencoderTiny": AutoencoderWrappers(TinyDecoder, TinyEncoder, "latents", 1),
+}
