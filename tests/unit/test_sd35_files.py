@@ -106,25 +106,45 @@ def test_text_encoders_from_elsewhere(folder, whole, bare, tmp_path, form):
         assert found.source.digests(component)
 
 
+def in_fp8(tensors):
+    """Return tensors whose matrices have 8 bits."""
+    return {
+        name: tensor.to(torch.float8_e4m3fn) if tensor.ndim == 2 else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def assert_t5_in_fp8(found, folder):
+    """Check that T5's values are those of a folder, its matrices rounded to 8 bits."""
+    component = found.family.text_encoders()[2]
+    expected = tensors_of(open_checkpoint(folder, GRAIN), component)
+    for name, tensor in tensors_of(found, component).items():
+        meant = expected[name].to(torch.float8_e4m3fn) if tensor.ndim == 2 else expected[name]
+        assert torch.equal(tensor, meant.float()), name
+
+
 def test_t5_in_fp8(folder, bare, tmp_path):
     """As ComfyUI's users have it: matrices of 8 bits, and one marker that says so."""
 
     def change(encoder, tensors):
         if encoder != T5:
             return tensors
-        cast = {
-            name: tensor.to(torch.float8_e4m3fn) if tensor.ndim == 2 else tensor
-            for name, tensor in tensors.items()
-        }
-        return {**cast, "spiece_model": torch.zeros(4, dtype=torch.uint8)}
+        return {**in_fp8(tensors), "spiece_model": torch.zeros(4, dtype=torch.uint8)}
 
     encoder_files(folder, tmp_path, change)
     found = open_chosen(GRAIN, str(bare), text_encoders=str(tmp_path))
-    component = found.family.text_encoders()[2]
-    expected = tensors_of(open_checkpoint(folder, GRAIN), component)
-    for name, tensor in tensors_of(found, component).items():
-        meant = expected[name].to(torch.float8_e4m3fn) if tensor.ndim == 2 else expected[name]
-        assert torch.equal(tensor, meant.float()), name
+    assert_t5_in_fp8(found, folder)
+
+
+def test_t5_in_fp8_and_in_shards(folder, tmp_path):
+    """As a folder of diffusers has an encoder of 5 GB."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (path,) = (copy / T5).glob("*.safetensors")
+    tensors = in_fp8(load_file(path))
+    path.unlink()
+    save_shards(tensors, copy / T5, "model", count=3)
+    assert_t5_in_fp8(open_checkpoint(copy, GRAIN), folder)
 
 
 def test_two_files_of_one_encoder(folder, bare, tmp_path):
