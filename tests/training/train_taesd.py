@@ -86,7 +86,7 @@ def _make_pairs(family: Family, vae: Any, scenes: int, seed: int) -> Inputs:
     edge, space = family.sizes[0][0], family.latent_space
     draw = torch.Generator().manual_seed(seed)
     parts = []
-    for rows in torch.arange(len(data)).split(_ROWS):
+    for rows in torch.split(torch.arange(len(data)), _ROWS):
         pictures = data.pictures(rows, edge, "cpu")
         latents = encode(vae, pictures)
         noisy = latents + _NOISE * torch.randn(latents.shape, generator=draw)
