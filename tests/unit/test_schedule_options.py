@@ -533,7 +533,9 @@ def test_every_family_of_its_own_fine_tune_agrees_with_the_table():
 def test_the_documented_table_is_this_one():
     names = {"stable-diffusion": "SD 1.5", "stable-diffusion-xl": "SDXL"}
     text = (REPOSITORY / "docs" / "checkpoints.md").read_text()
-    rows = [line.strip("|").split(" | ") for line in text.splitlines() if line.count(" | ") == 7]
+    _, table = text.split("\n| name |")
+    lines = f"| name |{table}".split("\n\n")[0].splitlines()
+    rows = [line.strip("|").split(" | ") for line in lines if line.count(" | ") == 7]
     found = {row[0].strip().strip("`"): [cell.strip() for cell in row[1:]] for row in rows}
     for name, tune in FINE_TUNES.items():
         families, scheduler, steps, guidance, eta, also, source = found.pop(name)
