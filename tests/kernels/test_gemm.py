@@ -145,6 +145,7 @@ def test_tiled_convolution(kernel_host, tile, conv):
     check(kernel_host, lambda p: tiled_gemm(p, tile), problem, 1e-6)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("conv", CONVS[::2], ids=CONV_NAMES[::2])
 def test_tiled_convolution_of_int4(kernel_host, conv):
     problem = replace(conv_problem(conv), weights="int4")

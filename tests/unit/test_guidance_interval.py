@@ -83,7 +83,11 @@ def load(family):
     return checkpoint, load_pipeline(checkpoint)
 
 
-@pytest.fixture(scope="module", params=[SPECK, SPECK_XL], ids=lambda family: family.name)
+@pytest.fixture(
+    scope="module",
+    params=[SPECK, pytest.param(SPECK_XL, marks=pytest.mark.full)],
+    ids=lambda family: family.name,
+)
 def model(request):
     return load(request.param)
 
