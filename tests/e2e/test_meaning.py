@@ -11,7 +11,7 @@ from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.models.registry import find_family
-from wsd.runtime.request import GenerationRequest
+from wsd.runtime.request import GenerationRequest, GuidanceInterval
 from wsd.util.progress import Quiet
 
 
@@ -28,9 +28,11 @@ def chosen():
     )
 
 
-def assert_drawn(renderer, pipeline, checkpoint, steps):
+def assert_drawn(renderer, pipeline, checkpoint, steps, interval=None):
     scene = chosen()
-    drawing = GenerationRequest(scene.caption, steps=steps, seed=2)
+    drawing = GenerationRequest(
+        scene.caption, steps=steps, seed=2, guidance_interval=interval or GuidanceInterval()
+    )
     drawn = renderer.draw(drawing)
     found = score(scene, drawn.images[0])
     assert found.color
@@ -55,12 +57,15 @@ def test_tiny_sdxl_draws_a_held_out_prompt(open_model, tmp_path):
 
 @pytest.mark.exhaustive
 def test_tiny_sd35_draws_a_held_out_prompt(open_model, tmp_path):
-    assert_built_and_drawn("tiny-sd35", open_model, tmp_path / "bundle", steps=8)
+    whole, half = GuidanceInterval(), GuidanceInterval(0.25, 0.75)
+    assert_built_and_drawn("tiny-sd35", open_model, tmp_path / "bundle", 8, (whole, half))
 
 
-def assert_built_and_drawn(name, open_model, out, steps):
+def assert_built_and_drawn(name, open_model, out, steps, intervals=(None,)):
     family = find_family(name)
     checkpoint = open_checkpoint(choose_checkpoint(family, None, None), family)
     library = compile_library(family, family.sizes, "f32", Quiet())
     with open_model(build_bundle(checkpoint, library, out, Quiet())) as renderer:
-        assert_drawn(renderer, load_pipeline(checkpoint), checkpoint, steps)
+        pipeline = load_pipeline(checkpoint)
+        for interval in intervals:
+            assert_drawn(renderer, pipeline, checkpoint, steps, interval)
