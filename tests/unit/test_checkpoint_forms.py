@@ -324,7 +324,7 @@ def test_a_file_of_one_component_is_told(checkpoint, family, component, said):
 
 
 def test_a_folder_of_one_component_is_told(checkpoint, family):
-    with pytest.raises(CheckpointError, match="unet has no folder vae") as caught:
+    with pytest.raises(CheckpointError, match="unet has no folder text_encoder") as caught:
         open_checkpoint(checkpoint / "unet", family)
     assert "text_encoder, unet, vae" in caught.value.hint
 

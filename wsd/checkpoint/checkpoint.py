@@ -253,19 +253,15 @@ def choose_encoders(family: Family, source: WeightSource) -> Family:
     return family.without_encoders([encoder.id for encoder in left_out]) if left_out else family
 
 
-def choose_classes(family: Family, source: WeightSource) -> Family:
+def choose_classes(family: Family, configs: Mapping[str, Config]) -> Family:
     """Return the family with those alternatives of its components that a checkpoint has.
 
     Args:
         family: the registry's entry.
-        source: the checkpoint; its configurations name the classes, and no weights are read.
-
-    Raises:
-        CheckpointError: if a configuration is unreadable.
+        configs: id of a component → its configuration, which names the class.
     """
     for component in family.components:
-        found = source.component_config(component) if component.alternatives else None
-        named = None if found is None else found.get("_class_name")
+        named = configs.get(component.id, {}).get("_class_name")
         for alternative in component.alternatives:
             if alternative.class_name == named:
                 family = family.replace_component(alternative)
@@ -379,7 +375,6 @@ def read_configurations(
         CheckpointError: if a file is missing, or a key of it is refused.
     """
     pipeline, notes = _read_pipeline(family, source)
-    family = choose_classes(family, source)
     variant, more = _read_configs(family, source, options.sizes or family.sizes)
     for note in (*notes, *more):
         _LOG.warning("%s", note)
@@ -415,7 +410,7 @@ def _read_pipeline(family: Family, source: WeightSource) -> tuple[PipelineFindin
 def _read_configs(
     family: Family, source: WeightSource, sizes: tuple[Size, ...]
 ) -> tuple[Family, list[str]]:
-    """Return the family with the keys changed that select a variant, and notes.
+    """Return the family with the classes and keys changed that select a variant, and notes.
 
     Args:
         family: the registry's entry.
@@ -425,10 +420,13 @@ def _read_configs(
     Raises:
         CheckpointError: for a configuration that is refused.
     """
+    given = {each.id: source.component_config(each) for each in family.components}
+    configs = {name: config for name, config in given.items() if config is not None}
+    family = choose_classes(family, configs)
     changes: dict[str, Config] = {}
     notes: list[str] = []
     for component in family.components:
-        found = source.component_config(component)
+        found = configs.get(component.id)
         if found is None:
             continue
         place = source.config_place(component)

@@ -131,7 +131,7 @@ def _adapter() -> str:
         page.route("http://localhost/**", lambda route: route.fulfill(body="<p>"))
         page.goto("http://localhost/")
         found = find_adapter(page)
-        check_adapter(found, explain_adapter(context.browser))
+        check_adapter(found, lambda: explain_adapter(context))
     if found is None:
         raise RenderError("Chromium offers no WebGPU adapter", "update Chromium or the GPU driver")
     f16 = "shader-f16" if found["f16"] else "no shader-f16"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsd.errors import RenderError, ToolError
-from wsd.runtime.webgpu_adapter import DEFAULT, NONE, SWIFTSHADER, check_page, named_adapter
+from wsd.runtime.webgpu_adapter import NONE, SWIFTSHADER, check_page, named_adapter
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -159,7 +159,7 @@ def open_page(address: str) -> Iterator[Page]:
                 f"{address} could not be opened: {str(error).splitlines()[0]}",
                 "check that nothing else uses the port",
             ) from error
-        _check_gpu(page)
+        check_page(page, lambda: explain_adapter(context))
         yield page
 
 
@@ -175,20 +175,15 @@ def check_gpu(context: BrowserContext, address: str) -> None:
     """
     page = context.new_page()
     page.goto(address)
-    _check_gpu(page)
+    check_page(page, lambda: explain_adapter(context))
     page.close()
 
 
-def _check_gpu(page: Page) -> None:
-    if named_adapter() == DEFAULT:
-        check_page(page, explain_adapter(page.context.browser))
-
-
-def explain_adapter(browser: Browser | None) -> str:
+def explain_adapter(context: BrowserContext) -> str:
     """Say which graphics device Chromium found, and whether it uses Vulkan."""
-    if browser is None:
+    if context.browser is None:
         return ""
-    gpu = browser.new_browser_cdp_session().send("SystemInfo.getInfo")["gpu"]
+    gpu = context.browser.new_browser_cdp_session().send("SystemInfo.getInfo")["gpu"]
     devices = [entry["deviceString"] for entry in gpu["devices"] if entry["deviceString"]]
     status = gpu.get("featureStatus", {})
     said = [f"{name} is {status[name]}" for name in ("webgpu", "vulkan") if name in status]

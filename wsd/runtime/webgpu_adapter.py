@@ -7,7 +7,7 @@ without the check, figures of the processor would be taken for the GPU's.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from wsd.errors import ToolError, UsageError
@@ -71,26 +71,26 @@ def find_adapter(page: ScriptedPage) -> AdapterDescription | None:
     return None if answer is None else read_answer(AdapterDescription, answer)
 
 
-def check_page(page: ScriptedPage, reason: str = "") -> None:
+def check_page(page: ScriptedPage, explain: Callable[[], str] = str) -> None:
     """Check that a page computes on the GPU, if ``WSD_WEBGPU_ADAPTER`` asks for it.
 
     Args:
-        page: at a secure address.
-        reason: what is known of why there may be no GPU.
+        page: at a secure address; it is asked nothing unless a GPU is asked for.
+        explain: as :func:`check_adapter` takes it.
 
     Raises:
         ToolError: if there is no adapter, or only a software adapter.
     """
     if named_adapter() == DEFAULT:
-        check_adapter(find_adapter(page), reason)
+        check_adapter(find_adapter(page), explain)
 
 
-def check_adapter(adapter: Mapping[str, object] | None, reason: str = "") -> None:
+def check_adapter(adapter: Mapping[str, object] | None, explain: Callable[[], str] = str) -> None:
     """Refuse any adapter but a GPU, if ``WSD_WEBGPU_ADAPTER`` asks for one.
 
     Args:
         adapter: as :func:`is_software` takes it, with its ``vendor``; None if there is none.
-        reason: what is known of why there is no GPU.
+        explain: returns what is known of why there is no GPU; called only if there is none.
 
     Raises:
         ToolError: if there is no adapter, or only a software adapter.
@@ -102,7 +102,7 @@ def check_adapter(adapter: Mapping[str, object] | None, reason: str = "") -> Non
         names = (adapter["vendor"], adapter["architecture"], adapter["description"])
         name = " ".join(str(part) for part in names if part)
         found = f"the adapter is {name}, which computes on the processor"
-    reasons = "; ".join(filter(None, (reason, _describe_drivers())))
+    reasons = "; ".join(filter(None, (explain(), _describe_drivers())))
     raise ToolError(f"WSD_WEBGPU_ADAPTER={DEFAULT} asks for a GPU, but {found} ({reasons})", _HINT)
 
 
