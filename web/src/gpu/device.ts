@@ -38,10 +38,7 @@ export interface Gpu {
  * @param least as {@link findShortcomings} takes it.
  * @throws UnsupportedError if there is no adapter, or the adapter lacks something.
  */
-export async function requestGpu(
-  requirements: Requirements,
-  least = requirements,
-): Promise<Gpu> {
+export async function requestGpu(requirements: Requirements, least = requirements): Promise<Gpu> {
   const adapter = await findAdapter();
   const [problem] = findShortcomings(adapter, requirements, least);
   if (problem !== undefined) throw problem;
