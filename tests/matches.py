@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parent / "golden"
 _PROBLEMS = {name: problem for problem, name in PROBLEM_NAMES.items()}
 # Functions of one problem differ in the first two, and no selection depends on them; the others are
 # those of the products of a variant, never of a function.
-_NOT_STORED = ("buffers", "epilogue", "batch", "a_dtype")
+_NOT_STORED = ("buffers", "epilogue", "products", "a_dtype")
 # What few problems have is told of them alone.
 _STORED_IF_TRUE = ("bias",)
 

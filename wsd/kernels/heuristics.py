@@ -166,7 +166,7 @@ def choose_norm_sums(problem: NormSumsProblem) -> Sequence[None]:
 
 
 def _workgroups(problem: GemmProblem, tile_m: int, tile_n: int) -> int:
-    return problem.batch * math.prod(problem.grid(tile_m, tile_n))
+    return problem.products * math.prod(problem.grid(tile_m, tile_n))
 
 
 def _is_worth_winograd(problem: GemmProblem, min_channels: int) -> bool:

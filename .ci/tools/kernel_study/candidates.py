@@ -33,7 +33,7 @@ from wsd.kernels.gemm.subgroup_matrix import (
 )
 from wsd.kernels.gemm.tiled import GemmTile, fits, tiled_gemm
 from wsd.kernels.problem import AttentionProblem, GemmProblem
-from wsd.kernels.registry import ATTENTION_FLASH, GEMM_TILED_F32, kinds_for
+from wsd.kernels.registry import ATTENTION_FLASH, CONV_WINOGRAD_F32, GEMM_TILED_F32, kinds_for
 
 StudyProblem = GemmProblem | AttentionProblem
 T = TypeVar("T", F16Tile, GemmTile, OuterTile, PipelinedTile, SubgroupMatrixTile)
@@ -186,7 +186,7 @@ def list_candidates(problem: StudyProblem, *, all_tiles: bool = True) -> list[Ca
 def _list_today(problem: StudyProblem) -> Iterator[Candidate]:
     """Yield the variants that the product selects: the baseline."""
     for kind in kinds_for(problem):
-        is_f32 = kind in (GEMM_TILED_F32, ATTENTION_FLASH)
+        is_f32 = kind in (CONV_WINOGRAD_F32, GEMM_TILED_F32, ATTENTION_FLASH)
         for parameters in kind.choose(problem)[:1]:
             if parameters is None:  # GEMV, which the study does not look at
                 continue

@@ -109,7 +109,7 @@ def winograd_products(problem: GemmProblem, is_f16: bool) -> GemmProblem:
     if tiles > most:
         tiles = _ceil(_ceil(tiles, _ceil(tiles, most)), _ROWS) * _ROWS
     dtype = "float16" if is_f16 else "float32"
-    return GemmProblem(tiles, problem.n, channels, dtype, batch=_PRODUCTS, a_dtype=dtype)
+    return GemmProblem(tiles, problem.n, channels, dtype, products=_PRODUCTS, a_dtype=dtype)
 
 
 def winograd_f32(problem: GemmProblem, tile: GemmTile) -> Variant:

@@ -85,6 +85,6 @@ class TileLoads:
             tile.threads,
             im2col=problem.conv is not None,
             cropped=problem.conv is not None and problem.conv.is_cropped,
-            batched=problem.batch > 1,
+            batched=problem.products > 1,
             a_is_f16=problem.a_dtype == "float16",
         )

@@ -56,7 +56,7 @@ def gemm_variant(template: str, problem: GemmProblem, tile: SplitKTile) -> Varia
         problem: what is computed.
         tile: what one workgroup makes, and into how many slices k is split; of a batch into one.
     """
-    assert problem.batch == 1 or tile.split_k == 1
+    assert problem.products == 1 or tile.split_k == 1
     head, body = render_head_and_body(
         template, problem=problem, tile=tile, loads=TileLoads.of(problem, tile)
     )
@@ -64,7 +64,7 @@ def gemm_variant(template: str, problem: GemmProblem, tile: SplitKTile) -> Varia
     launch = Launch(
         head=head,
         body=body,
-        grid=(*problem.grid(tile.m, tile.n), max(problem.batch, tile.split_k)),
+        grid=(*problem.grid(tile.m, tile.n), max(problem.products, tile.split_k)),
         buffers=(_PARTIAL_SUMS, *problem.operands) if is_split else problem.buffers,
     )
     return Variant(
