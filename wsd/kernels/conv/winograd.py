@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from wsd.kernels.gemm.f16 import F16Tile, f16_gemm
 from wsd.kernels.gemm.split_k import SplitKTile
@@ -103,13 +103,19 @@ def winograd_products(problem: GemmProblem, is_f16: bool) -> GemmProblem:
         is_f16: whether they are multiplied in float16, from operands that are stored so.
     """
     channels = _conv(problem).channels
-    tiles = winograd_tiles(problem)
     tile_bytes = _PRODUCTS * max((2 if is_f16 else 4) * channels, 4 * problem.n)
-    most = max(MAX_CHUNK_BYTES // tile_bytes // _ROWS, 1) * _ROWS
-    if tiles > most:
-        tiles = _ceil(_ceil(tiles, _ceil(tiles, most)), _ROWS) * _ROWS
-    dtype = "float16" if is_f16 else "float32"
-    return GemmProblem(tiles, problem.n, channels, dtype, products=_PRODUCTS, a_dtype=dtype)
+    chunk = _chunk(winograd_tiles(problem), MAX_CHUNK_BYTES // tile_bytes)
+    dtype: Literal["float32", "float16"] = "float16" if is_f16 else "float32"
+    return GemmProblem(chunk, problem.n, channels, dtype, products=_PRODUCTS, a_dtype=dtype)
+
+
+def _chunk(tiles: int, most: int) -> int:
+    """Return the tiles of a chunk: of those that leave the last chunk fullest, the largest."""
+    if tiles <= max(most, _ROWS):
+        return tiles
+    largest = max(most // _ROWS, 1)
+    counts = [rows * _ROWS for rows in range(largest, largest // 2, -1)]
+    return min(counts, key=lambda count: _ceil(tiles, count) * count)
 
 
 def winograd_f32(problem: GemmProblem, tile: GemmTile) -> Variant:
