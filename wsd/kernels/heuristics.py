@@ -142,9 +142,7 @@ def choose_winograd_subgroup_matrix(problem: GemmProblem) -> Sequence[SubgroupMa
     if not _is_worth_winograd(problem, MIN_WINOGRAD_MATRIX_CHANNELS):
         return []
     products = winograd_products(problem, is_f16=True)
-    is_large = (
-        products.n % 128 == 0 and _workgroups(products, 128, 128) >= MIN_WORKGROUPS_128X128
-    )
+    is_large = products.n % 128 == 0 and _workgroups(products, 128, 128) >= MIN_WORKGROUPS_128X128
     edge = 128 if is_large else 64
     return _fitting_winograd(problem, SubgroupMatrixTile(edge, edge, 32, 2, 2))
 

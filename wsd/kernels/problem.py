@@ -72,8 +72,8 @@ class GemmProblem:
             epilogue's operands.
         epilogue: WGSL expression of the result from ``value`` (the sum), ``m``, ``n``, ``at``
             (= m * N + n) and the epilogue's operands, the arrays ``e0``, ``e1`` …
-        products: how many are computed of this size, whose operands and results follow one another in memory.
-            Several have no epilogue.
+        products: how many are computed of this size, whose operands and results follow one
+            another in memory. Several have no epilogue.
         a_dtype: how A is stored: float32, or float16 for kernels that multiply in it.
     """
 

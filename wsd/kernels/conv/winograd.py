@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from wsd.kernels.gemm.f16 import F16Tile, f16_gemm
-from wsd.kernels.gemm.split_k import SplitKTile
 from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile, subgroup_matrix_gemm
 from wsd.kernels.gemm.tiled import GemmTile, tiled_gemm
 from wsd.kernels.problem import Conv2d, GemmProblem
