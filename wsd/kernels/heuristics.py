@@ -59,8 +59,8 @@ MIN_WINOGRAD_ROWS = 512
 # units, which multiply faster, need more: on an H200, 256 channels to win.
 MIN_WINOGRAD_CHANNELS = 128
 MIN_WINOGRAD_MATRIX_CHANNELS = 256
-# Workgroups of 128x128 from which on that tile multiplies Winograd's products on matrix units: on an
-# H200, 320 of them took longer than tiles of 64x64, 2048 of them did not.
+# Workgroups of 128x128 from which on that tile multiplies Winograd's products on matrix units: on
+# an H200, 320 of them took longer than tiles of 64x64, 2048 of them did not.
 MIN_WINOGRAD_WORKGROUPS_128X128 = 512
 
 # Fits adapters with the baseline limits, and has the smallest K step.
