@@ -58,7 +58,7 @@ class Lowered:
             parameters=self.parameters,
             storage_buffers=8,
             shaders={},
-            variants={"version": 2, "bodies": [], "kernels": {}, "bytes": {}},
+            variants={"version": 3, "heads": [], "bodies": [], "kernels": {}, "bytes": {}},
             gemm_problems=(),
             toolchain={},
             materials=(),

@@ -18,8 +18,9 @@ from wsd.kernels.registry import PROBLEM_NAMES, kinds_for
 
 GOLDEN = Path(__file__).parent / "golden"
 _PROBLEMS = {name: problem for problem, name in PROBLEM_NAMES.items()}
-# Functions of one problem differ in these, and no selection depends on them.
-_NOT_STORED = ("buffers", "epilogue")
+# Functions of one problem differ in the first two, and no selection depends on them; the others are
+# those of the products of a variant, never of a function.
+_NOT_STORED = ("buffers", "epilogue", "products", "a_dtype")
 # What few problems have is told of them alone.
 _STORED_IF_TRUE = ("bias",)
 

@@ -149,6 +149,18 @@ BROAD = replace(
     sizes=((16, 16),),
 )
 
+# Channels and pixels of which convolutions run by Winograd.
+WIDE = replace(
+    BROAD,
+    name="wide",
+    components=(
+        SPECK.components[0],
+        unet(**_UNET, block_out_channels=(128,), norm_num_groups=32),
+        SPECK.components[2],
+    ),
+    sizes=((24, 24),),
+)
+
 # A tiny autoencoder of two levels in place of the VAE, as a checkpoint's configurations select it.
 TINY_VAE = replace(
     SPECK,

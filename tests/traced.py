@@ -90,7 +90,7 @@ def trace_library(family: Family, folder: Path) -> None:
         parameters=parameters,
         storage_buffers=8,
         shaders={},
-        variants={"version": 2, "bodies": [], "kernels": {}, "bytes": {}},
+        variants={"version": 3, "heads": [], "bodies": [], "kernels": {}, "bytes": {}},
         gemm_problems=(),
         toolchain=_versions(),
         materials=compiler_materials(),

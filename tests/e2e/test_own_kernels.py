@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from speck import BROAD
+from speck import BROAD, WIDE
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.checkpoint.checkpoint import open_checkpoint
@@ -13,7 +13,8 @@ from wsd.compiler.driver import compile_library
 from wsd.evaluate.benchmark import bench
 from wsd.evaluate.diffusers_reference import load_pipeline, round_weights
 from wsd.evaluate.metrics import relative_error
-from wsd.kernels.registry import KINDS
+from wsd.kernels.choice import GENERATED
+from wsd.kernels.registry import CONV_WINOGRAD_F32, KINDS
 from wsd.kernels.variant import F16
 from wsd.runtime.dawn_node import open_node_page
 from wsd.runtime.driver import LoadOptions, open_stage_renderer
@@ -64,6 +65,33 @@ def test_a_unet_of_broad_layers(broad):
         again = renderer.predict_noise(given)
     assert relative_error(found, expected.ravel()) < 1e-5
     np.testing.assert_array_equal(again, found)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("dtype", ["f32", "w8a16", "w4a16"])
+def test_convolutions_by_winograd(tmp_path, dtype):
+    checkpoint = open_checkpoint(random_checkpoint(WIDE, 0), WIDE)
+    library = compile_library(WIDE, WIDE.sizes, dtype, Quiet())
+    bundle = build_bundle(checkpoint, library, tmp_path / "wide", Quiet())
+    pipeline = load_pipeline(checkpoint)
+    round_weights(pipeline, read_manifest(find_manifest(bundle, None)).storages())
+    draw = torch.Generator().manual_seed(0)
+    latents, text = (torch.randn(shape, generator=draw) for shape in ((1, 4, 24, 24), (1, 77, 16)))
+    with torch.no_grad():
+        expected = pipeline.unet(latents, 500.0, text).sample.numpy()
+    given = {
+        "latents": latents.numpy(),
+        "timestep": np.array([500.0], np.float32),
+        "text_embeddings": text.numpy(),
+    }
+    found = {}
+    for name in (CONV_WINOGRAD_F32.name, GENERATED):
+        options = LoadOptions(kernels=name)
+        with open_stage_renderer(bundle, Quiet(), options, open_node_page) as renderer:
+            found[name] = renderer.predict_noise(given)
+        assert relative_error(found[name], expected.ravel()) < 1e-5
+    # Sums in another order: the variant has run.
+    assert not np.array_equal(found[CONV_WINOGRAD_F32.name], found[GENERATED])
 
 
 def check_statistics(kernels):

@@ -22,10 +22,10 @@ def test_shaders(library):
 
 def test_written_kernels(library):
     """Every launch of every variant: what GPUs run in place of the generated shaders."""
-    bodies = library.variants["bodies"]
+    heads, bodies = library.variants["heads"], library.variants["bodies"]
     digests = {
         f"{kernel} {index} {variant['name']} {number}": sha256_bytes(
-            (launch["head"] + bodies[launch["body"]]).encode()
+            (heads[launch["head"]] + bodies[launch["body"]]).encode()
         )[:16]
         for kernel, variants in library.variants["kernels"].items()
         for index, variant in enumerate(variants)

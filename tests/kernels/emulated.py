@@ -29,6 +29,9 @@ var<private> first_column : u32;
 fn round_f16x4(x : vec4<f32>) -> vec4<f32> {
   return vec4(unpack2x16float(pack2x16float(x.xy)), unpack2x16float(pack2x16float(x.zw)));
 }
+fn unpack_f16x4(x : vec2<u32>) -> vec4<f32> {
+  return vec4(unpack2x16float(x.x), unpack2x16float(x.y));
+}
 fn round_f16(x : f32) -> f32 { return round_f16x4(vec4(x)).x; }
 """
 _START = """
@@ -84,7 +87,9 @@ class _Rewriter:
             (r"\bsubgroupMatrixMultiplyAccumulate\b", lambda _: "multiply_accumulate"),
             (r"\bsubgroupShuffleXor\s*\(", self._shuffle),
             (r"\barray\s*<\s*f16\s*,", lambda _: "array<f32,"),
+            (r"\bbitcast\s*<\s*vec4\s*<\s*f16\s*>\s*>\s*\(", lambda _: "unpack_f16x4("),
             (r"\bvec4\s*<\s*f16\s*>\s*\(", lambda _: "round_f16x4("),
+            (r"\bvec4\s*<\s*f16\s*>", lambda _: "vec4<f32>"),
             (r"\bf16\s*\(", lambda _: "round_f16("),
         )
 

@@ -119,13 +119,16 @@ def integrity_case(folder):
 
 
 def kernels_case(_folder):
-    launch = {"head": "fn a() {}", "body": 0, "grid": [1, 2, 3], "arguments": [0, 1, -1]}
+    launch = {"head": 0, "body": 0, "grid": [1, 2, 3], "arguments": [0, 1, -1]}
     variant = {
         "name": "tiled-f32", "problem": "gemm", "features": [], "threads": 64, "shared_bytes": 0,
-        "subgroup_matrix": None, "subgroup_size": None, "scratch_bytes": 0, "operations": 7,
+        "subgroup_matrix": None, "subgroup_size": None, "scratch_bytes": [], "operations": 7,
         "launches": [launch],
     }  # fmt: skip
-    table = {"version": 2, "bodies": ["b"], "kernels": {"k": [variant]}, "bytes": {"k": 1}}
+    table = {
+        "version": 3, "heads": ["fn a() {}"], "bodies": ["b"], "kernels": {"k": [variant]},
+        "bytes": {"k": 1},
+    }  # fmt: skip
     early = {key: value for key, value in table.items() if key != "version"}
     return Case(read_kernel_work, tuple(map(canonical_json, (table, early))), "kernels.json")
 
@@ -140,7 +143,7 @@ def self_test_case(_folder):
 def library_case(folder):
     library = Library(
         folder, "0" * 64, {"unet.x": "1"}, ((64, 64),), "f32", (), {"unet": ()}, 8, {"k": "fn"},
-        {"version": 2, "bodies": [], "kernels": {}, "bytes": {}}, (), {"torch": "2"},
+        {"version": 3, "heads": [], "bodies": [], "kernels": {}, "bytes": {}}, (), {"torch": "2"},
         (Material("pkg:pypi/c@2", "c", "2", license="MIT"),),
     )  # fmt: skip
     library.wasm.write_bytes(b"\0asm\1\0\0\0")

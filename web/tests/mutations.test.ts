@@ -220,6 +220,15 @@ const CASES: Case[] = [
   {
     name: "kernel table",
     seeds: [
+      encode(
+        JSON.stringify({
+          version: 3,
+          heads: [""],
+          bodies: [""],
+          kernels: { k: [variant] },
+          bytes: {},
+        }),
+      ),
       encode(JSON.stringify({ version: 2, bodies: [""], kernels: { k: [variant] }, bytes: {} })),
     ],
     json: true,

@@ -24,13 +24,13 @@ from wsd.util.typed_json import read_typed, validate_text
 
 
 class _EarlyVariant(TypedDict):
-    """What is read of a variant in a table without a version."""
+    """What is read of a variant in such a table."""
 
     operations: int
 
 
 class _EarlyTable(TypedDict):
-    """A table of version 1, which had neither a version nor names of variants."""
+    """What is read of a table of version 1 or 2; the first had no version."""
 
     bodies: list[str]
     kernels: dict[str, list[_EarlyVariant]]
@@ -109,7 +109,7 @@ def read_kernel_work(path: Path) -> KernelWork:
     """
     text = read_text(path, BundleError, REBUILD, MAX_SHADER_BYTES)
     table = parse_file(text, path, BundleError, REBUILD, max_marks=MAX_SHADER_MARKS)
-    is_early = isinstance(table, dict) and "version" not in table
+    is_early = isinstance(table, dict) and table.get("version", 1) in (1, 2)
     found: KernelTable | _EarlyTable = (
         validate_text(text, path, _EARLY_KERNELS, BundleError, REBUILD)
         if is_early

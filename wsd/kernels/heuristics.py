@@ -12,9 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from wsd.kernels.attention.flash import FlashBlock, flash_blocks
 from wsd.kernels.attention.subgroup_matrix import SubgroupMatrixBlock, subgroup_matrix_block
+from wsd.kernels.conv.winograd import fits_winograd, is_winograd_conv, winograd_products
 from wsd.kernels.gemm.f16 import F16Tile
 from wsd.kernels.gemm.split_k import can_split
 from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile
@@ -22,6 +24,8 @@ from wsd.kernels.gemm.tiled import GemmTile, fits
 from wsd.kernels.problem import AttentionProblem, GemmProblem, NormSumsProblem
 from wsd.kernels.tuning.table import tuned_subgroup_matrix_tile, tuned_tile
 from wsd.kernels.variant import VECTOR
+
+T = TypeVar("T", GemmTile, F16Tile, SubgroupMatrixTile)
 
 # Floating-point operations below which a generated kernel is as fast as a written one: the
 # launch takes longer than the arithmetic.
@@ -46,6 +50,18 @@ MIN_F16_CONV_CHANNELS = 640
 MIN_WORKGROUPS_128X128 = 192
 MIN_WORKGROUPS_64X64_K32 = 256
 MIN_WORKGROUPS_64X64_K64 = 100
+
+# Rows (pixels of all images) of a convolution below which Winograd's transform of the weights costs
+# more than the products save: on an H200, 512 rows of 1280 channels win, 128 do not.
+MIN_WINOGRAD_ROWS = 512
+# Fewest channels, of the image and of the result, of a convolution by Winograd: its transforms move
+# four values for each pixel and channel, which fewer products a value do not make up for. Matrix
+# units, which multiply faster, need more: on an H200, 256 channels to win.
+MIN_WINOGRAD_CHANNELS = 128
+MIN_WINOGRAD_MATRIX_CHANNELS = 256
+# Workgroups of 128x128 from which on that tile multiplies Winograd's products on matrix units: on
+# an H200, 320 of them took longer than tiles of 64x64, 2048 of them did not.
+MIN_WINOGRAD_WORKGROUPS_128X128 = 512
 
 # Fits adapters with the baseline limits, and has the smallest K step.
 _BASELINE_TILE = GemmTile(64, 64, 16, 8, 4)
@@ -105,6 +121,36 @@ def choose_subgroup_matrix(problem: GemmProblem) -> Sequence[SubgroupMatrixTile]
     return [] if tile is None else [_split(problem, tile)]
 
 
+def choose_winograd_f32(problem: GemmProblem) -> Sequence[GemmTile]:
+    """Return the tile of Winograd's products in float32, which fits every adapter."""
+    if not _is_worth_winograd(problem, MIN_WINOGRAD_CHANNELS):
+        return []
+    products = winograd_products(problem, is_f16=False)
+    large = GemmTile(128, 64, 16, 8, 8)
+    is_full = _workgroups(products, large.m, large.n) >= FULL_OCCUPANCY_128X64
+    return _fitting_winograd(problem, large if is_full else _BASELINE_TILE)
+
+
+def choose_winograd_f16(problem: GemmProblem) -> Sequence[F16Tile]:
+    """Return the tile of Winograd's products in float16, where f16 sums are exact enough."""
+    if not _is_worth_winograd(problem, MIN_WINOGRAD_CHANNELS) or problem.weights == "float32":
+        return []
+    if problem.n < MIN_F16_CONV_CHANNELS:
+        return []
+    return _fitting_winograd(problem, F16Tile(64, 64, 32, 8, 4))
+
+
+def choose_winograd_subgroup_matrix(problem: GemmProblem) -> Sequence[SubgroupMatrixTile]:
+    """Return the tile of Winograd's products on matrix units."""
+    if not _is_worth_winograd(problem, MIN_WINOGRAD_MATRIX_CHANNELS):
+        return []
+    products = winograd_products(problem, is_f16=True)
+    groups = _workgroups(products, 128, 128)
+    is_large = products.n % 128 == 0 and groups >= MIN_WINOGRAD_WORKGROUPS_128X128
+    edge = 128 if is_large else 64
+    return _fitting_winograd(problem, SubgroupMatrixTile(edge, edge, 32, 2, 2))
+
+
 def choose_flash(problem: AttentionProblem) -> Sequence[FlashBlock]:
     """Return blocks for flash attention, best first; the last fits every adapter."""
     return flash_blocks(problem.head_dim) if problem.operations >= MIN_OPERATIONS else []
@@ -122,7 +168,21 @@ def choose_norm_sums(problem: NormSumsProblem) -> Sequence[None]:
 
 
 def _workgroups(problem: GemmProblem, tile_m: int, tile_n: int) -> int:
-    return math.prod(problem.grid(tile_m, tile_n))
+    return problem.products * math.prod(problem.grid(tile_m, tile_n))
+
+
+def _is_worth_winograd(problem: GemmProblem, min_channels: int) -> bool:
+    """Tell whether a convolution has enough rows and channels for Winograd's transforms."""
+    return (
+        is_winograd_conv(problem)
+        and is_worth_tiling(problem)
+        and problem.m >= MIN_WINOGRAD_ROWS
+        and min(problem.n, problem.k_contiguous) >= min_channels
+    )
+
+
+def _fitting_winograd(problem: GemmProblem, tile: T) -> Sequence[T]:
+    return [tile] if fits_winograd(problem, tile) else []
 
 
 def _tiles_by_rule(problem: GemmProblem) -> Sequence[GemmTile]:

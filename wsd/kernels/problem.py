@@ -72,6 +72,9 @@ class GemmProblem:
             epilogue's operands.
         epilogue: WGSL expression of the result from ``value`` (the sum), ``m``, ``n``, ``at``
             (= m * N + n) and the epilogue's operands, the arrays ``e0``, ``e1`` …
+        products: how many are computed of this size, whose operands and results follow one
+            another in memory. Several have no epilogue.
+        a_dtype: how A is stored: float32, or float16 for kernels that multiply in it.
     """
 
     m: int
@@ -81,11 +84,13 @@ class GemmProblem:
     conv: Conv2d | None = None
     buffers: tuple[str, ...] = ("result", "a", "w")
     epilogue: str = "value"
+    products: int = 1
+    a_dtype: Literal["float32", "float16"] = "float32"
 
     @property
     def operations(self) -> int:
         """Return the floating-point operations: two for each multiply-add."""
-        return 2 * self.m * self.n * self.k
+        return 2 * self.products * self.m * self.n * self.k
 
     @property
     def operands(self) -> tuple[str, ...]:

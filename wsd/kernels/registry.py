@@ -16,6 +16,12 @@ from wsd.errors import UsageError
 from wsd.kernels import heuristics
 from wsd.kernels.attention.flash import FlashBlock, flash_attention
 from wsd.kernels.attention.subgroup_matrix import SubgroupMatrixBlock, subgroup_matrix_attention
+from wsd.kernels.conv.winograd import (
+    fits_winograd,
+    winograd_f16,
+    winograd_f32,
+    winograd_subgroup_matrix,
+)
 from wsd.kernels.gemm.f16 import F16Tile, f16_gemm
 from wsd.kernels.gemm.gemv import gemv
 from wsd.kernels.gemm.subgroup_matrix import (
@@ -95,6 +101,15 @@ def _norm_sums(subgroups: bool) -> Callable[[NormSumsProblem, None], Variant]:
     return generate
 
 
+CONV_WINOGRAD_SUBGROUP_MATRIX: VariantKind[GemmProblem, SubgroupMatrixTile] = VariantKind(
+    name="conv_winograd_subgroup_matrix",
+    problem=GemmProblem,
+    features=(F16, SUBGROUPS, SUBGROUP_MATRIX),
+    parameters=SubgroupMatrixTile,
+    generate=winograd_subgroup_matrix,
+    choose=heuristics.choose_winograd_subgroup_matrix,
+    accepts=fits_winograd,
+)
 GEMM_SUBGROUP_MATRIX: VariantKind[GemmProblem, SubgroupMatrixTile] = VariantKind(
     name="gemm_subgroup_matrix",
     problem=GemmProblem,
@@ -105,6 +120,15 @@ GEMM_SUBGROUP_MATRIX: VariantKind[GemmProblem, SubgroupMatrixTile] = VariantKind
     accepts=fits_subgroup_matrix,
     search_space=subgroup_matrix_tiles,
 )
+CONV_WINOGRAD_F16: VariantKind[GemmProblem, F16Tile] = VariantKind(
+    name="conv_winograd_f16",
+    problem=GemmProblem,
+    features=(F16,),
+    parameters=F16Tile,
+    generate=winograd_f16,
+    choose=heuristics.choose_winograd_f16,
+    accepts=fits_winograd,
+)
 GEMM_TILED_F16: VariantKind[GemmProblem, F16Tile] = VariantKind(
     name="gemm_tiled_f16",
     problem=GemmProblem,
@@ -113,6 +137,15 @@ GEMM_TILED_F16: VariantKind[GemmProblem, F16Tile] = VariantKind(
     generate=f16_gemm,
     choose=heuristics.choose_tiled_f16,
     accepts=fits,
+)
+CONV_WINOGRAD_F32: VariantKind[GemmProblem, GemmTile] = VariantKind(
+    name="conv_winograd_f32",
+    problem=GemmProblem,
+    features=(),
+    parameters=GemmTile,
+    generate=winograd_f32,
+    choose=heuristics.choose_winograd_f32,
+    accepts=fits_winograd,
 )
 GEMM_TILED_F32: VariantKind[GemmProblem, GemmTile] = VariantKind(
     name="gemm_tiled_f32",
@@ -175,8 +208,11 @@ NORM_SUMS_WORKGROUP: VariantKind[NormSumsProblem, None] = VariantKind(
 
 # Of each problem the fastest first; the last of them runs on every adapter.
 KINDS: tuple[VariantKind[Any, Any], ...] = (
+    CONV_WINOGRAD_SUBGROUP_MATRIX,
     GEMM_SUBGROUP_MATRIX,
+    CONV_WINOGRAD_F16,
     GEMM_TILED_F16,
+    CONV_WINOGRAD_F32,
     GEMM_TILED_F32,
     GEMV_SUBGROUPS,
     GEMV_WORKGROUP_SUM,

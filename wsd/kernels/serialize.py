@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, NotRequired, cast
 
 # pydantic reads these types, and before Python 3.12 it needs this TypedDict.
@@ -15,25 +16,28 @@ from typing_extensions import TypedDict
 from wsd.kernels.registry import ProblemName, problem_name
 from wsd.kernels.variant import Launch, Variant
 
-# Version 1 had no names: web/src/gpu/kernel_table.ts still reads it.
-VERSION: Literal[2] = 2
+# Version 1 had no names. Version 2 had one scratch buffer, no uniforms, and a head's text in each
+# launch. web/src/gpu/kernel_table.ts still reads both.
+VERSION: Literal[3] = 3
 
 
 class LaunchEntry(TypedDict):
     """One dispatch.
 
     Attributes:
-        head: first part of the WGSL.
+        head: index of the first part of the WGSL in ``heads``.
         body: index of the rest in ``bodies``.
         grid: workgroups along x, y and z.
-        arguments: for each binding, which of the kernel's arguments it is; -1 is the scratch
-            buffer.
+        arguments: for each binding, which of the kernel's arguments it is; -1 - n is the scratch
+            buffer n.
+        uniform: a u32 whose binding follows them; missing if there is none.
     """
 
-    head: str
+    head: int
     body: int
     grid: list[int]
     arguments: list[int]
+    uniform: NotRequired[int]
 
 
 class VariantEntry(TypedDict):
@@ -49,7 +53,7 @@ class VariantEntry(TypedDict):
     shared_bytes: int
     subgroup_matrix: list[int] | None
     subgroup_size: list[int] | None
-    scratch_bytes: int
+    scratch_bytes: list[int]
     operations: int
     adapter_classes: NotRequired[list[str]]
     launches: list[LaunchEntry]
@@ -60,12 +64,14 @@ class KernelTable(TypedDict):
 
     Attributes:
         version: of the format.
-        bodies: texts that launches share.
+        heads: texts in which kernels of one body differ; the launches of a variant share some.
+        bodies: texts that kernels share.
         kernels: kernel name → its variants, the fastest first.
         bytes: kernel name → bytes that one call reads and writes, of every kernel.
     """
 
-    version: Literal[2]
+    version: Literal[3]
+    heads: list[str]
     bodies: list[str]
     kernels: dict[str, list[VariantEntry]]
     bytes: dict[str, int]
@@ -83,22 +89,29 @@ def kernel_table(
         arguments: kernel name → names of its buffers, in the order of its arguments.
         bytes_accessed: kernel name → bytes that it reads and writes, of every kernel.
     """
-    bodies: dict[str, int] = {}
+    texts = _Texts({}, {})
     kernels = {
-        name: [_write_variant(variant, arguments[name], bodies) for variant in found]
+        name: [_write_variant(variant, arguments[name], texts) for variant in found]
         for name, found in variants.items()
     }
     return {
         "version": VERSION,
-        "bodies": list(bodies),
+        "heads": list(texts.heads),
+        "bodies": list(texts.bodies),
         "kernels": kernels,
         "bytes": dict(bytes_accessed),
     }
 
 
-def _write_variant(
-    variant: Variant, arguments: Sequence[str], bodies: dict[str, int]
-) -> VariantEntry:
+@dataclass(frozen=True)
+class _Texts:
+    """Texts that were written → their places in the table."""
+
+    heads: dict[str, int]
+    bodies: dict[str, int]
+
+
+def _write_variant(variant: Variant, arguments: Sequence[str], texts: _Texts) -> VariantEntry:
     entry: VariantEntry = {
         "name": variant.name,
         "problem": problem_name(variant.name),
@@ -107,22 +120,27 @@ def _write_variant(
         "shared_bytes": variant.shared_bytes,
         "subgroup_matrix": _list(variant.subgroup_matrix),
         "subgroup_size": _list(variant.subgroup_size),
-        "scratch_bytes": variant.scratch_bytes,
+        "scratch_bytes": list(variant.scratch_bytes),
         "operations": variant.operations,
-        "launches": [
-            {
-                "head": launch.head,
-                "body": bodies.setdefault(launch.body, len(bodies)),
-                "grid": list(launch.grid),
-                "arguments": [
-                    -1 if name is None else arguments.index(name) for name in launch.buffers
-                ],
-            }
-            for launch in variant.launches
-        ],
+        "launches": [_write_launch(launch, arguments, texts) for launch in variant.launches],
     }
     if variant.adapter_classes:
         entry["adapter_classes"] = list(variant.adapter_classes)
+    return entry
+
+
+def _write_launch(launch: Launch, arguments: Sequence[str], texts: _Texts) -> LaunchEntry:
+    entry: LaunchEntry = {
+        "head": texts.heads.setdefault(launch.head, len(texts.heads)),
+        "body": texts.bodies.setdefault(launch.body, len(texts.bodies)),
+        "grid": list(launch.grid),
+        "arguments": [
+            -1 - buffer if isinstance(buffer, int) else arguments.index(buffer)
+            for buffer in launch.buffers
+        ],
+    }
+    if launch.uniform is not None:
+        entry["uniform"] = launch.uniform
     return entry
 
 
@@ -132,18 +150,8 @@ def minify_table(table: KernelTable) -> KernelTable:
     The texts stay readable in a library and in ``--dump-ir``; nothing that a compiler sees
     changes.
     """
-    kernels: dict[str, list[VariantEntry]] = {
-        name: [
-            {**variant, "launches": [_minify_launch(launch) for launch in variant["launches"]]}
-            for variant in variants
-        ]
-        for name, variants in table["kernels"].items()
-    }
-    return {**table, "bodies": [_minify(body) for body in table["bodies"]], "kernels": kernels}
-
-
-def _minify_launch(launch: LaunchEntry) -> LaunchEntry:
-    return {**launch, "head": _minify(launch["head"])}
+    heads, bodies = ([_minify(text) for text in table[key]] for key in ("heads", "bodies"))
+    return {**table, "heads": heads, "bodies": bodies}
 
 
 def _minify(wgsl: str) -> str:
@@ -164,12 +172,14 @@ def read_variants(table: KernelTable, kernel: str, arguments: Sequence[str]) -> 
         Variant(
             launches=tuple(
                 Launch(
-                    head=launch["head"],
+                    head=table["heads"][launch["head"]],
                     body=table["bodies"][launch["body"]],
                     grid=cast("tuple[int, int, int]", tuple(launch["grid"])),
                     buffers=tuple(
-                        None if index < 0 else arguments[index] for index in launch["arguments"]
+                        -1 - index if index < 0 else arguments[index]
+                        for index in launch["arguments"]
                     ),
+                    uniform=launch.get("uniform"),
                 )
                 for launch in entry["launches"]
             ),
@@ -179,7 +189,7 @@ def read_variants(table: KernelTable, kernel: str, arguments: Sequence[str]) -> 
             shared_bytes=entry["shared_bytes"],
             subgroup_matrix=cast("tuple[int, int, int] | None", _tuple(entry["subgroup_matrix"])),
             subgroup_size=cast("tuple[int, int] | None", _tuple(entry["subgroup_size"])),
-            scratch_bytes=entry["scratch_bytes"],
+            scratch_bytes=tuple(entry["scratch_bytes"]),
             operations=entry["operations"],
             adapter_classes=tuple(entry.get("adapter_classes", ())),
         )

@@ -27,14 +27,17 @@ class Launch:
         head: WGSL in which kernels of one body differ: bindings, constants and the epilogue.
         body: the rest of the shader, shared by all kernels with the same tile.
         grid: workgroups along x, y and z.
-        buffers: names of the PrimFunc's buffers in the order of the bindings; None stands for
-            the scratch buffer.
+        buffers: names of the PrimFunc's buffers in the order of the bindings; a number stands for
+            the scratch buffer of that number.
+        uniform: a number below 2^32 that the shader reads as a uniform u32, whose binding follows
+            those of the buffers; None if it reads none. Launches of one shader may differ in it.
     """
 
     head: str
     body: str
     grid: tuple[int, int, int]
-    buffers: tuple[str | None, ...]
+    buffers: tuple[str | int, ...]
+    uniform: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Variant:
         subgroup_matrix: (M, N, K) of the subgroup matrix operation, f16 operands and f32
             results; None if there is none.
         subgroup_size: (smallest, largest) subgroup size that works; None for any.
-        scratch_bytes: size of a buffer that the launches share, or 0.
+        scratch_bytes: sizes of the buffers that hold what one launch leaves for another. Variants
+            use the same ones in turn, so what they hold is lost after a call.
         operations: floating-point operations, two for a multiply-add, as papers count them.
         adapter_classes: the class of adapters that it was tuned on, of :func:`adapter_class`; it
             runs on no others. Empty for a variant that is for any adapter.
@@ -63,7 +67,7 @@ class Variant:
     shared_bytes: int = 0
     subgroup_matrix: tuple[int, int, int] | None = None
     subgroup_size: tuple[int, int] | None = None
-    scratch_bytes: int = 0
+    scratch_bytes: tuple[int, ...] = ()
     operations: int = 0
     adapter_classes: tuple[str, ...] = ()
 

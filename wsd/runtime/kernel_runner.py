@@ -16,7 +16,8 @@ from wsd.kernels.variant import FEATURES, MAX_WORKGROUPS, Variant, adapter_class
 from wsd.runtime.dawn_node import NodeProcess, open_program
 from wsd.runtime.webgpu_adapter import check_adapter, is_software
 
-_SCRATCH = "scratch"
+_SCRATCH = "scratch"  # a number follows
+_UNIFORM = "uniform"  # and its value
 # The uniform buffer that a generated kernel binds after its storage buffers: the workgroups along
 # x, which the shader compares with, because tvmjs spreads more than 65535 of them over z.
 _POD_ARGUMENTS = "pod_arguments"
@@ -166,10 +167,13 @@ class KernelHost:
             RenderError: if a launch does not compile or does not run.
         """
         result = variant.launches[-1].buffers[0]
-        assert result is not None
+        assert isinstance(result, str)
         buffers: dict[str, str | int] = {result: 4 * size}
-        if variant.scratch_bytes:
-            buffers[_SCRATCH] = variant.scratch_bytes
+        for number, count in enumerate(variant.scratch_bytes):
+            buffers[f"{_SCRATCH}{number}"] = count
+        for value in {launch.uniform for launch in variant.launches} - {None}:
+            words = np.full(_UNIFORM_BYTES // 4, value, np.uint32)
+            buffers[f"{_UNIFORM}{value}"] = str(self._write(f"{_UNIFORM}{value}", words))
         for name, values in inputs.items():
             buffers[name] = str(self._write(name, values))
         out = self._folder / "out.bin"
@@ -177,7 +181,10 @@ class KernelHost:
             {
                 "code": launch.head + launch.body,
                 "grid": launch.grid,
-                "buffers": [name or _SCRATCH for name in launch.buffers],
+                "buffers": [
+                    *(f"{_SCRATCH}{b}" if isinstance(b, int) else b for b in launch.buffers),
+                    *([] if launch.uniform is None else [f"{_UNIFORM}{launch.uniform}"]),
+                ],
             }
             for launch in variant.launches
         ]

@@ -102,11 +102,23 @@ put({
   date: new Date().toISOString(),
 });
 
-const { STORAGE, COPY_SRC, COPY_DST, MAP_READ, QUERY_RESOLVE } = GPUBufferUsage;
+const { STORAGE, UNIFORM, COPY_SRC, COPY_DST, MAP_READ, QUERY_RESOLVE } = GPUBufferUsage;
 
 function makeBuffer(bytes) {
   const size = Math.ceil(bytes / 16) * 16;
   return device.createBuffer({ size, usage: STORAGE | COPY_SRC | COPY_DST });
+}
+
+const uniforms = new Map();
+
+/** A buffer that holds a number. */
+function makeUniform(value) {
+  if (!uniforms.has(value)) {
+    const buffer = device.createBuffer({ size: 16, usage: UNIFORM | COPY_DST });
+    device.queue.writeBuffer(buffer, 0, new Uint32Array([value]));
+    uniforms.set(value, buffer);
+  }
+  return uniforms.get(value);
 }
 
 /** The bytes at some offsets of a buffer, `size` at each. */
@@ -208,10 +220,9 @@ async function prepareLaunch(launch, pipelines, buffers) {
   const { pipeline, ms, failure } = pipelines.get(launch.shader);
   if (failure) throw new Error(failure);
   device.pushErrorScope("validation");
-  const entries = launch.buffers.map((name, binding) => ({
-    binding,
-    resource: { buffer: buffers[name] },
-  }));
+  const bound = launch.buffers.map((name) => buffers[name]);
+  if (launch.uniform !== null) bound.push(makeUniform(launch.uniform));
+  const entries = bound.map((buffer, binding) => ({ binding, resource: { buffer } }));
   const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
   const error = await device.popErrorScope();
   if (error) throw new Error(error.message);
@@ -232,7 +243,7 @@ async function findError(result, expected) {
 }
 
 const repeats = (ms) => Math.max(1, Math.min(64, Math.ceil(ROUND_MS / Math.max(ms, 0.005))));
-let isWarm = false;
+let isWarm = false; // of each problem anew: the GPU is idle while pipelines are compiled
 
 /** Times of all launches but those that run once, and of each by itself. */
 async function findTimes(launches) {
@@ -285,6 +296,7 @@ async function runProblem({ problem, candidates }, pipelines) {
     device.queue.writeBuffer(inputs[name], 0, bytes);
   }
   const expected = expectSamples(problem, values);
+  isWarm = false;
   for (const candidate of candidates) {
     if (Date.now() > deadline) break;
     const key = keyOf(problem, candidate);

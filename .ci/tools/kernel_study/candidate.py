@@ -13,7 +13,7 @@ F32_LIMIT = 2e-5
 F16_LIMIT = 2e-3
 # Threads of a workgroup of a launch that computes values one by one.
 FLAT_THREADS = 256
-# The buffer of partial sums.
+# Buffers of what one launch leaves for another; a number follows.
 SCRATCH = "scratch"
 
 
@@ -28,6 +28,7 @@ class Launch:
             the candidate.
         label: what it does, for the table of results.
         once: whether it would run once when weights are loaded, so that its time does not count.
+        uniform: a u32 that is bound after the buffers, if the shader reads one.
     """
 
     shader: str
@@ -35,6 +36,7 @@ class Launch:
     buffers: tuple[str, ...]
     label: str
     once: bool = False
+    uniform: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,13 @@ def candidate_of_variant(name: str, variant: Variant, limit: float) -> Candidate
         Launch(
             launch.head + launch.body,
             launch.grid,
-            tuple(buffer or SCRATCH for buffer in launch.buffers),
+            tuple(f"{SCRATCH}{b}" if isinstance(b, int) else b for b in launch.buffers),
             f"launch {number}",
+            uniform=launch.uniform,
         )
         for number, launch in enumerate(variant.launches)
     )
-    scratch = {SCRATCH: variant.scratch_bytes} if variant.scratch_bytes else {}
+    scratch = {f"{SCRATCH}{number}": size for number, size in enumerate(variant.scratch_bytes)}
     return Candidate(
         name, launches, variant.threads, variant.shared_bytes, limit, variant.features, scratch
     )

@@ -41,14 +41,12 @@ class StudyLoads(TileLoads):
     Attributes:
         a_type: WGSL type of an element of A's buffer.
         w_type: the same of W's; "f16" if subgroup matrices are loaded from it.
-        batched: whether workgroup z computes the z-th of many products of one size.
         blocks: whether a thread loads blocks of 4 rows, which it can transpose, instead of rows
             that are ``row_stride`` apart.
     """
 
     a_type: str = F32_VECTOR
     w_type: str = F32_VECTOR
-    batched: bool = False
     blocks: bool = False
 
     def row(self, i: int) -> str:
@@ -76,10 +74,9 @@ def study_loads(
         w_direct: whether subgroup matrices are loaded from W's buffer, past shared memory.
     """
     return StudyLoads(
-        **asdict(TileLoads.of(problem, tile)),
+        **{**asdict(TileLoads.of(problem, tile)), "batched": tile.batch > 1},
         a_type=F16_VECTOR if tile.a_is_f16 else F32_VECTOR,
         w_type="f16" if w_direct else _W_TYPES[problem.weights],
-        batched=tile.batch > 1,
         blocks=blocks,
     )
 

@@ -68,12 +68,12 @@ def test_split_k_adds_partial_sums_in_a_second_launch():
     variant = tiled_gemm(OTHER, replace(TILE, split_k=3))
     gemm, reduce = variant.launches
     assert gemm.grid == (10, 5, 3)
-    assert gemm.buffers == (None, "a", "w")
+    assert gemm.buffers == (0, "a", "w")
     assert "epilogue" not in gemm.head + gemm.body
-    assert reduce.buffers == ("r", None, "bias", "residual")
+    assert reduce.buffers == ("r", 0, "bias", "residual")
     assert reduce.grid == (-(-300 * 640 // 256), 1, 1)
     assert "return (e1[at] + (value + e0[n]));" in reduce.head
-    assert variant.scratch_bytes == 3 * 300 * 640 * 4
+    assert variant.scratch_bytes == (3 * 300 * 640 * 4,)
     assert variant.threads == 256
 
 

@@ -47,7 +47,8 @@ def test_the_study_of_small_problems_is_whole_and_valid(tmp_path):
             for launch in candidate["launches"]:
                 code = codes[launch["shader"]]
                 assert set(launch["buffers"]) <= buffers
-                assert [int(n) for n in BINDING.findall(code)] == [*range(len(launch["buffers"]))]
+                bindings = len(launch["buffers"]) + (launch["uniform"] is not None)
+                assert [int(n) for n in BINDING.findall(code)] == [*range(bindings)]
                 assert all(0 < extent <= 65535 for extent in launch["grid"])
                 features = tuple(candidate["features"])
                 name = f"{candidate['name']}, {problem['id']}"

@@ -1,13 +1,16 @@
 """The registry selects for every problem of large models what the kept tables say."""
 
 import json
+from dataclasses import replace
+from itertools import product
 
 import pytest
 
 from matches import GOLDEN, describe_selection, read_problem
 from wsd.kernels import heuristics
+from wsd.kernels.conv.winograd import winograd_products, winograd_tiles
 from wsd.kernels.problem import AttentionProblem, Conv2d, GemmProblem, NormSumsProblem
-from wsd.kernels.registry import kinds_for
+from wsd.kernels.registry import kind_named, kinds_for
 from wsd.kernels.select import select_variants
 from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES, BASELINE_MAX_THREADS
 
@@ -90,6 +93,89 @@ def test_convolutions_next_to_the_picture_sum_in_f32():
     assert "gemm_tiled_f16" not in names(conv(320, channels - 64))
 
 
+WINOGRAD = ("conv_winograd_subgroup_matrix", "conv_winograd_f16", "conv_winograd_f32")
+
+
+def test_wide_convolutions_run_by_winograd():
+    assert names(conv(320, 640)) == [
+        "conv_winograd_subgroup_matrix", "gemm_subgroup_matrix",
+        "conv_winograd_f16", "gemm_tiled_f16",
+        "conv_winograd_f32", "gemm_tiled_f32", "gemm_tiled_f32",
+    ]  # fmt: skip
+    assert "conv_winograd_f16" not in names(conv(320, 640, weights="float32"))
+    assert "conv_winograd_f16" not in names(conv(320, heuristics.MIN_F16_CONV_CHANNELS - 64))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_winograd_takes_convolutions_of_enough_channels(swapped):
+    def chosen(channels):
+        pair = (channels, 320) if swapped else (320, channels)
+        return [name for name in WINOGRAD if name in names(conv(*pair))]
+
+    matrix, least = heuristics.MIN_WINOGRAD_MATRIX_CHANNELS, heuristics.MIN_WINOGRAD_CHANNELS
+    assert chosen(matrix) == ["conv_winograd_subgroup_matrix", "conv_winograd_f32"]
+    assert chosen(matrix - 64) == ["conv_winograd_f32"]
+    assert chosen(least) == ["conv_winograd_f32"]
+    assert chosen(least - 64) == []
+
+
+def test_winograd_takes_convolutions_of_enough_pixels():
+    side = 32
+    rows = heuristics.MIN_WINOGRAD_ROWS // side
+
+    def problem(height):
+        shape = Conv2d(1, height, side, 320, height, side, 3, 1, 1)
+        return GemmProblem(height * side, 640, 2880, "float16", shape)
+
+    assert set(WINOGRAD) <= set(names(problem(rows)))
+    assert not set(WINOGRAD) & set(names(problem(rows - 1)))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"kernel": 1, "padding": 0},
+        {"stride": 2, "out_height": 32, "out_width": 32},
+        {"padding": 0, "out_height": 62, "out_width": 62},
+    ],
+    ids=["1x1", "stride", "padding"],
+)
+def test_winograd_takes_only_windows_of_3x3_with_stride_and_padding_1(changed):
+    shape = replace(Conv2d(1, 64, 64, 640, 64, 64, 3, 1, 1), **changed)
+    rows = shape.out_height * shape.out_width
+    found = names(GemmProblem(rows, 640, shape.kernel**2 * 640, "float16", shape))
+    assert found
+    assert not set(WINOGRAD) & set(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TABLES[1::2], ids=lambda path: path.stem)
+def test_scratch_buffers_stay_small_and_chunks_share_their_shaders(path):
+    totals = [0, 0, 0]
+    problems = {read_problem(entry["problem"]) for _, entry in entries(path)}
+    for kind, problem in product(map(kind_named, WINOGRAD), problems):
+        for tile in kind.choose(problem) if isinstance(problem, GemmProblem) else ():
+            variant = kind.variant(problem, tile)
+            totals = [max(pair) for pair in zip(totals, variant.scratch_bytes, strict=True)]
+            assert len({launch.head + launch.body for launch in variant.launches}) == 4
+    assert 0 < max(totals) < 128 << 20  # the default of maxStorageBufferBindingSize
+    assert sum(totals) <= 192 << 20
+
+
+def test_chunks_cover_every_tile_once():
+    for edge in (512, 520, 1000, 1024):
+        problem = conv(256, 128, edge)
+        [variant] = (v for v in select_variants(problem) if v.name == "conv_winograd_f32")
+        firsts = [x.uniform for x in variant.launches if x.uniform is not None]
+        chunk, tiles = winograd_products(problem, is_f16=False).m, (edge // 2) ** 2
+        assert winograd_tiles(problem) == tiles
+        assert chunk % 128 == 0
+        assert firsts[::2] == firsts[1::2] == list(range(0, tiles, chunk))
+        # Hardly any rows of the last chunk are idle.
+        assert len(firsts[::2]) * chunk < 1.01 * tiles
+    assert winograd_products(conv(320, 320), is_f16=True).m == 32 * 32
+
+
 def test_a_convolution_of_odd_channels_keeps_the_generated_kernel():
     # No tile's K divides the 6 channels of one tap.
     assert names(conv(6, 640, extent=512)) == []
@@ -157,5 +243,6 @@ def test_no_variant_takes_more_workgroups_than_a_dispatch_has(edge):
     problem = conv(128, 128, edge)
     found = select_variants(problem)
     assert all(max(launch.grid) <= 65535 for variant in found for launch in variant.launches)
-    # 2048x2048 pixels are 65536 tiles of 64 rows, which the last variant has.
-    assert len(found) == (2 if edge == 2048 else 3)
+    # 2048x2048 pixels are 65536 tiles of 64 rows, which the last variant has. Winograd's launches
+    # take a chunk of the image each.
+    assert len(found) == (3 if edge == 2048 else 4)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from wsd.kernels.problem import AttentionProblem, GemmProblem, NormSumsProblem
+from wsd.kernels.problem import AttentionProblem, Conv2d, GemmProblem, NormSumsProblem
 from wsd.kernels.select import select_variants
 from wsd.kernels.serialize import kernel_table, minify_table, read_variants
 
@@ -15,6 +15,9 @@ KERNELS = {
     ),
     "linear1_kernel": GemmProblem(1024, 640, 2560, "int8", buffers=("out", "x", "packed")),
     "gemv_kernel": GemmProblem(1, 1280, 320, "float16"),
+    "conv_kernel": GemmProblem(
+        256 * 256, 256, 9 * 256, "float16", Conv2d(1, 256, 256, 256, 256, 256, 3, 1, 1)
+    ),
     "attention_kernel": AttentionProblem(1, 4096, 77, 8, 40, 0.158),
     "group_total_kernel": NormSumsProblem(1, 4096, 32, 10, centered=False),
 }
@@ -45,6 +48,7 @@ def test_variants_have_the_name_of_their_problem(table):
     problems = {name: {v["problem"] for v in found} for name, found in table["kernels"].items()}
     assert problems == {
         "linear_kernel": {"gemm"}, "linear1_kernel": {"gemm"}, "gemv_kernel": {"gemm"},
+        "conv_kernel": {"gemm"},
         "attention_kernel": {"attention"}, "group_total_kernel": {"norm_sums"},
     }  # fmt: skip
 
@@ -70,7 +74,19 @@ def test_bindings_are_numbers_of_arguments(table):
         for launch in variant["launches"]
     ]
     assert scratch
-    assert all(-1 in arguments for arguments in scratch)
+    assert all(min(arguments) < 0 for arguments in scratch)
+
+
+def test_launches_of_a_variant_that_differ_in_their_number_share_their_texts(table):
+    [first, *_] = (v for v in table["kernels"]["conv_kernel"] if v["name"] == "conv_winograd_f32")
+    assert len(first["scratch_bytes"]) == 3
+    _, *launches = first["launches"]
+    chunks = [launches[at : at + 3] for at in range(0, len(launches), 3)]
+    assert len(chunks) > 2
+    assert len({tuple((x["head"], x["body"]) for x in chunk) for chunk in chunks}) == 1
+    numbers = [[x.get("uniform") for x in chunk] for chunk in chunks]
+    assert numbers == [[n * numbers[1][0], None, n * numbers[1][0]] for n in range(len(chunks))]
+    assert [x["arguments"] for x in chunks[0]] == [[-2, 0], [-3, -2, -1], [2, -3]]
 
 
 def tokens(wgsl):
@@ -79,10 +95,7 @@ def tokens(wgsl):
 
 
 def texts(table):
-    heads = [
-        x["head"] for kernel in table["kernels"].values() for v in kernel for x in v["launches"]
-    ]
-    return [*table["bodies"], *heads]
+    return [*table["bodies"], *table["heads"]]
 
 
 @pytest.mark.slow

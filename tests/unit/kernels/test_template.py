@@ -22,7 +22,7 @@ def test_shader_is_headed_by_what_it_computes(path):
 
 
 def test_every_family_of_kernels_has_shaders():
-    assert {path.parent.name for path in SHADERS} == {"attention", "gemm", "reduce"}
+    assert {path.parent.name for path in SHADERS} == {"attention", "conv", "gemm", "reduce"}
 
 
 def test_output_is_indented_by_brackets():

@@ -10,6 +10,8 @@ import type { KernelReplacements, Replacement } from "./tvm/pipelines";
 interface CompiledLaunch {
   pipeline: GPUComputePipeline;
   launch: Launch;
+  /** The buffer of the launch's number. */
+  uniform: GPUBuffer | undefined;
   /** Bind groups by the numbers of their buffers, with the buffers they were made for. */
   groups: Map<string, { buffers: GPUBuffer[]; group: GPUBindGroup }>;
 }
@@ -17,10 +19,17 @@ interface CompiledLaunch {
 /** Bind groups that are kept of one pipeline; beyond that all of them are made anew. */
 const MAX_BIND_GROUPS = 256;
 
+/** Bytes of a buffer that holds one number: the smallest that WebGPU binds everywhere. */
+const UNIFORM_BYTES = 16;
+
 /** Makes kernels of the variants that a GPU can run. */
 export class KernelLauncher implements KernelReplacements {
-  /** Intermediate results of variants of several dispatches; kernels use it in turn. */
-  private scratch: GPUBuffer | undefined;
+  /** What one dispatch of a variant leaves for another; kernels use these buffers in turn. */
+  private readonly scratch: GPUBuffer[] = [];
+  /** Buffers that hold one number each, by the number. */
+  private readonly uniforms = new Map<number, GPUBuffer>();
+  /** Pipelines of the variants by the places of their texts in the table. */
+  private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
 
   /**
    * @param table the bundle's variants.
@@ -39,11 +48,15 @@ export class KernelLauncher implements KernelReplacements {
   }
 
   dispose(): void {
-    if (this.scratch !== undefined) this.context.destroyBuffer(this.scratch);
+    for (const buffer of [...this.scratch, ...this.uniforms.values()]) {
+      this.context.destroyBuffer(buffer);
+    }
   }
 
   private async compile(variant: Variant, info: KernelInfo): Promise<Kernel> {
-    this.reserveScratch(variant.scratch_bytes);
+    for (const [number, bytes] of variant.scratch_bytes.entries()) {
+      this.reserveScratch(number, bytes);
+    }
     const handles = info.arg_types.flatMap((type, index) => (type === "handle" ? [index] : []));
     const launches = await Promise.all(
       variant.launches.map((launch) => this.compileLaunch(launch)),
@@ -54,23 +67,50 @@ export class KernelLauncher implements KernelReplacements {
     };
   }
 
-  private reserveScratch(bytes: number): void {
-    const { context, scratch } = this;
+  private reserveScratch(number: number, bytes: number): void {
+    const { context } = this;
+    const scratch = this.scratch[number];
     if (bytes <= (scratch?.size ?? 0)) return;
     // Commands that are recorded and not submitted may still use the old buffer.
     context.flush();
     if (scratch !== undefined) context.destroyBuffer(scratch);
-    this.scratch = context.createBuffer({ size: bytes, usage: GPUBufferUsage.STORAGE });
+    this.scratch[number] = context.createBuffer({ size: bytes, usage: GPUBufferUsage.STORAGE });
   }
 
   private async compileLaunch(launch: Launch): Promise<CompiledLaunch> {
+    const pipeline = await this.compilePipeline(launch);
+    const uniform = launch.uniform === undefined ? undefined : this.makeUniform(launch.uniform);
+    return { pipeline, launch, uniform, groups: new Map() };
+  }
+
+  /** Compile a launch's pipeline, once for all launches of the same text. */
+  private compilePipeline({ head, body }: Launch): Promise<GPUComputePipeline> {
+    const key = `${head} ${body}`;
+    const found = this.pipelines.get(key);
+    if (found !== undefined) return found;
     const { device } = this.context;
-    const code = launch.head + this.table.bodies[launch.body]!;
-    const pipeline = await device.createComputePipelineAsync({
+    const code = this.table.heads[head]! + this.table.bodies[body]!;
+    const pipeline = device.createComputePipelineAsync({
       layout: "auto",
       compute: { module: device.createShaderModule({ code }), entryPoint: "main" },
     });
-    return { pipeline, launch, groups: new Map() };
+    this.pipelines.set(key, pipeline);
+    return pipeline;
+  }
+
+  /** A buffer that holds a number. */
+  private makeUniform(value: number): GPUBuffer {
+    const found = this.uniforms.get(value);
+    if (found !== undefined) return found;
+    const buffer = this.context.createBuffer({
+      size: UNIFORM_BYTES,
+      usage: GPUBufferUsage.UNIFORM,
+      mappedAtCreation: true,
+    });
+    new Uint32Array(buffer.getMappedRange())[0] = value;
+    buffer.unmap();
+    this.uniforms.set(value, buffer);
+    return buffer;
   }
 
   /** @param numbers tvmjs's numbers of the kernel's buffers. */
@@ -83,10 +123,12 @@ export class KernelLauncher implements KernelReplacements {
     });
   }
 
-  private bind({ pipeline, launch, groups }: CompiledLaunch, numbers: number[]): GPUBindGroup {
+  private bind(compiled: CompiledLaunch, numbers: number[]): GPUBindGroup {
+    const { pipeline, launch, uniform, groups } = compiled;
     const buffers = launch.arguments.map((index) =>
-      index < 0 ? this.scratch! : this.context.buffer(numbers[index]!),
+      index < 0 ? this.scratch[-1 - index]! : this.context.buffer(numbers[index]!),
     );
+    if (uniform !== undefined) buffers.push(uniform);
     const key = numbers.join();
     const kept = groups.get(key);
     // tvmjs gives a freed buffer's number to the next buffer, so the buffers are compared too.

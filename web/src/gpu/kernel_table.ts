@@ -5,14 +5,16 @@ import { WsdError } from "../util/errors";
 
 /** One dispatch. */
 export interface Launch {
-  /** First part of the WGSL. */
-  head: string;
+  /** Index of the first part of the WGSL in `heads`. */
+  head: number;
   /** Index of the rest in `bodies`. */
   body: number;
   /** Workgroups along x, y and z. */
   grid: [number, number, number];
-  /** For each binding, which of the kernel's arguments it is; -1 is the scratch buffer. */
+  /** For each binding, which of the kernel's arguments it is; -1 - n is the scratch buffer n. */
   arguments: number[];
+  /** A u32 whose binding follows them; missing if there is none. */
+  uniform?: number;
 }
 
 /** One way to run a kernel, and what it requires of the GPU. */
@@ -31,7 +33,8 @@ export interface Variant {
   subgroup_matrix: [number, number, number] | null;
   /** Smallest and largest subgroup size that it works with. */
   subgroup_size: [number, number] | null;
-  scratch_bytes: number;
+  /** Bytes of each scratch buffer; variants use the same ones in turn. */
+  scratch_bytes: number[];
   /** Floating-point operations of one call. */
   operations: number;
   /** The class of adapters that it was tuned on, as `describeGpu` writes it; else it is missing. */
@@ -42,7 +45,9 @@ export interface Variant {
 
 /** The contents of kernels.json. */
 export interface KernelTable {
-  /** Texts that launches share. */
+  /** Texts in which kernels of one body differ; the launches of a variant share some. */
+  heads: string[];
+  /** Texts that kernels share. */
   bodies: string[];
   /** Kernel name → its variants, the fastest first. */
   kernels: Record<string, Variant[]>;
@@ -50,39 +55,68 @@ export interface KernelTable {
   bytes: Record<string, number>;
 }
 
+/** A variant of version 2, which had one scratch buffer, and the text of each head in its launch. */
+type VariantV2 = Omit<Variant, "scratch_bytes" | "launches"> & {
+  scratch_bytes: number;
+  launches: (Omit<Launch, "head"> & { head: string })[];
+};
+
+interface TableV2 extends Omit<KernelTable, "heads" | "kernels"> {
+  version: 2;
+  kernels: Record<string, VariantV2[]>;
+}
+
 /** A variant of version 1, which had no names. */
-type VariantV1 = Omit<Variant, "name" | "problem" | "subgroup_matrix" | "subgroup_size"> & {
+type VariantV1 = Omit<VariantV2, "name" | "problem" | "subgroup_matrix" | "subgroup_size"> & {
   matrix: Variant["subgroup_matrix"];
   lanes: Variant["subgroup_size"];
 };
 
-interface TableV1 extends Omit<KernelTable, "kernels"> {
+interface TableV1 extends Omit<KernelTable, "heads" | "kernels"> {
   version?: undefined;
   kernels: Record<string, VariantV1[]>;
 }
 
-const VERSION = 2;
+const VERSION = 3;
 /** Shared memory of version 1's GEMV kernels: one float for each of 256 threads. */
 const GEMV_SHARED_BYTES = 1024;
 
 /**
- * Read kernels.json, of this version or of version 1.
+ * Read kernels.json, of this version or of an earlier one.
  *
  * @throws WsdError if it is of another version.
  */
 export function readKernelTable(text: string): KernelTable {
-  const table = JSON.parse(text) as TableV1 | (KernelTable & { version: number });
-  if (table.version === undefined) return upgrade(table);
-  if (table.version !== VERSION) {
+  const table = JSON.parse(text) as TableV1 | TableV2 | (KernelTable & { version: 3 });
+  if (table.version === undefined) return upgrade(nameVariants(table));
+  if (table.version === 2) return upgrade(table);
+  const { version }: { version: number } = table;
+  if (version !== VERSION) {
     throw new WsdError(
-      `kernels.json has version ${table.version}, this page reads versions 1 and ${VERSION}`,
+      `kernels.json has version ${version}, this page reads versions 1 to ${VERSION}`,
       "serve the bundle with the page that it was built with",
     );
   }
   return table;
 }
 
-function upgrade({ bodies, kernels, bytes }: TableV1): KernelTable {
+function upgrade({ bodies, kernels, bytes }: TableV2): KernelTable {
+  const heads: string[] = [];
+  const upgraded = Object.entries(kernels).map(([kernel, variants]) => [
+    kernel,
+    variants.map((variant) => ({
+      ...variant,
+      scratch_bytes: variant.scratch_bytes > 0 ? [variant.scratch_bytes] : [],
+      launches: variant.launches.map((launch) => ({
+        ...launch,
+        head: heads.push(launch.head) - 1,
+      })),
+    })),
+  ]);
+  return { heads, bodies, bytes, kernels: Object.fromEntries(upgraded) as KernelTable["kernels"] };
+}
+
+function nameVariants({ bodies, kernels, bytes }: TableV1): TableV2 {
   const upgraded = Object.entries(kernels).map(([kernel, variants]) => [
     kernel,
     variants.map(({ matrix, lanes, ...rest }) => {
@@ -90,7 +124,12 @@ function upgrade({ bodies, kernels, bytes }: TableV1): KernelTable {
       return { ...variant, ...identify(kernel, variant) };
     }),
   ]);
-  return { bodies, bytes, kernels: Object.fromEntries(upgraded) as KernelTable["kernels"] };
+  return {
+    version: 2,
+    bodies,
+    bytes,
+    kernels: Object.fromEntries(upgraded) as TableV2["kernels"],
+  };
 }
 
 /** Tell which kind a variant without a name is of; version 1 named kernels by what they compute. */

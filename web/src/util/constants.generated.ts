@@ -664,8 +664,11 @@ export const BASELINE_MAX_SHARED_BYTES = 16384;
 
 // wsd/kernels/registry.py: names of the kernel variants, the fastest of a problem first
 export const VARIANT_NAMES = [
+  "conv_winograd_subgroup_matrix",
   "gemm_subgroup_matrix",
+  "conv_winograd_f16",
   "gemm_tiled_f16",
+  "conv_winograd_f32",
   "gemm_tiled_f32",
   "gemv_subgroups",
   "gemv_workgroup_sum",
@@ -680,8 +683,15 @@ export const VARIANT_NAMES = [
 export const AUTO = "auto";
 export const GENERATED = "generated";
 export const LEGACY_KERNEL_MODES = {
-  tiled: ["gemm_tiled_f32", "gemv_workgroup_sum", "attention_flash", "norm_sums_workgroup"],
+  tiled: [
+    "conv_winograd_f32",
+    "gemm_tiled_f32",
+    "gemv_workgroup_sum",
+    "attention_flash",
+    "norm_sums_workgroup",
+  ],
   subgroups: [
+    "conv_winograd_f32",
     "gemm_tiled_f32",
     "gemv_subgroups",
     "gemv_workgroup_sum",
@@ -690,7 +700,9 @@ export const LEGACY_KERNEL_MODES = {
     "norm_sums_workgroup",
   ],
   halves: [
+    "conv_winograd_f16",
     "gemm_tiled_f16",
+    "conv_winograd_f32",
     "gemm_tiled_f32",
     "gemv_subgroups",
     "gemv_workgroup_sum",
@@ -699,8 +711,11 @@ export const LEGACY_KERNEL_MODES = {
     "norm_sums_workgroup",
   ],
   matrix: [
+    "conv_winograd_subgroup_matrix",
     "gemm_subgroup_matrix",
+    "conv_winograd_f16",
     "gemm_tiled_f16",
+    "conv_winograd_f32",
     "gemm_tiled_f32",
     "gemv_subgroups",
     "gemv_workgroup_sum",

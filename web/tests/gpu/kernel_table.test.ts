@@ -28,9 +28,9 @@ function readVersion1(kernels: Record<string, object[]>) {
   return readKernelTable(JSON.stringify({ bodies: ["b"], kernels, bytes: { k: 4 } }));
 }
 
-test("a table of version 1 gets names and the fields of version 2", () => {
-  const { bodies, bytes, kernels } = readVersion1({ fused_conv2d1_add_kernel: [matrix] });
-  expect([bodies, bytes]).toEqual([["b"], { k: 4 }]);
+test("a table of version 1 gets names and the fields of version 3", () => {
+  const { heads, bodies, bytes, kernels } = readVersion1({ fused_conv2d1_add_kernel: [matrix] });
+  expect([heads, bodies, bytes]).toEqual([["a"], ["b"], { k: 4 }]);
   expect(kernels.fused_conv2d1_add_kernel).toEqual([
     {
       name: "gemm_subgroup_matrix",
@@ -40,9 +40,9 @@ test("a table of version 1 gets names and the fields of version 2", () => {
       shared_bytes: 18432,
       subgroup_matrix: [16, 16, 16],
       subgroup_size: [32, 32],
-      scratch_bytes: 0,
+      scratch_bytes: [],
       operations: 2,
-      launches: [launch],
+      launches: [{ ...launch, head: 0 }],
     },
   ]);
 });
@@ -64,12 +64,38 @@ test.each<[string, object[], string[]]>([
   expect(VARIANT_NAMES).toEqual(expect.arrayContaining(found));
 });
 
-test("a table of version 2 is read as it is", () => {
-  const table = { version: 2, bodies: [], kernels: {}, bytes: {} };
+test("a table of version 2 gets heads, and a list of scratch buffers", () => {
+  const reduce = { ...launch, head: "c", arguments: [1, -1] };
+  const variant = { name: "v", scratch_bytes: 8, launches: [launch, reduce] };
+  const other = { name: "w", scratch_bytes: 0, launches: [] };
+  const kernels = { k: [variant, other] };
+  const table = { version: 2, bodies: ["b"], kernels, bytes: { k: 4 } };
+  expect(readKernelTable(JSON.stringify(table))).toEqual({
+    heads: ["a", "c"],
+    bodies: ["b"],
+    bytes: { k: 4 },
+    kernels: {
+      k: [
+        {
+          name: "v",
+          scratch_bytes: [8],
+          launches: [
+            { ...launch, head: 0 },
+            { ...reduce, head: 1 },
+          ],
+        },
+        { ...other, scratch_bytes: [] },
+      ],
+    },
+  });
+});
+
+test("a table of version 3 is read as it is", () => {
+  const table = { version: 3, heads: [], bodies: [], kernels: {}, bytes: {} };
   expect(readKernelTable(JSON.stringify(table))).toEqual(table);
 });
 
 test("a table of a later version is refused", () => {
-  const table = JSON.stringify({ version: 3, bodies: [], kernels: {}, bytes: {} });
-  expect(() => readKernelTable(table)).toThrow("kernels.json has version 3");
+  const table = JSON.stringify({ version: 4, heads: [], bodies: [], kernels: {}, bytes: {} });
+  expect(() => readKernelTable(table)).toThrow("kernels.json has version 4");
 });

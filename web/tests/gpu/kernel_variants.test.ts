@@ -17,7 +17,7 @@ const tiled: Variant = {
   shared_bytes: 18432,
   subgroup_matrix: null,
   subgroup_size: null,
-  scratch_bytes: 0,
+  scratch_bytes: [],
   operations: 1,
   launches: [],
 };
@@ -42,6 +42,7 @@ const tuned: Variant = {
 };
 const tunedForGpu = { ...tuned, adapter_classes: ["nvidia hopper"] };
 const table: KernelTable = {
+  heads: [],
   bodies: [],
   kernels: {
     gemm: [matrix, f16, tiled, small],

@@ -37,7 +37,7 @@ const HOPPER: DescribedGpu = {
 const VARIANT: Variant = {
   ...{ name: "gemm_subgroup_matrix", problem: "gemm", features: ["shader-f16"] },
   ...{ threads: 256, shared_bytes: 32768, subgroup_matrix: [16, 16, 16], subgroup_size: [32, 32] },
-  ...{ scratch_bytes: 0, operations: 10, launches: [] },
+  ...{ scratch_bytes: [], operations: 10, launches: [] },
 };
 
 /** The same with a schedule that was tuned on one class of adapters. */
@@ -57,7 +57,7 @@ const MANIFEST = {
 
 /** The name of the rule that refuses the variant on a GPU. */
 function refusedVariant(gpu: DescribedGpu, named = false, variant = VARIANT): string | undefined {
-  const table = { bodies: [], kernels: { k: [variant] }, bytes: { k: 5 } };
+  const table = { heads: [], bodies: [], kernels: { k: [variant] }, bytes: { k: 5 } };
   const choice = named ? new Set([VARIANT.name]) : "auto";
   const decide = (rules: readonly Rule[]): boolean =>
     selectVariant(table, "k", { gpu: describeGpu(gpu), rules, choice }) === undefined;
@@ -202,7 +202,7 @@ describe("decisions are those of the versions without rules", () => {
         fc.boolean(),
         (gpu, made, named) => {
           const variants = made.map((each) => ({ ...VARIANT, ...each }));
-          const table = { bodies: [], kernels: { k: variants }, bytes: {} };
+          const table = { heads: [], bodies: [], kernels: { k: variants }, bytes: {} };
           const choice = named ? new Set(["gemm_tiled_f32"]) : "auto";
           const software =
             gpu.info.isFallbackAdapter === true ||
@@ -310,7 +310,7 @@ describe("a bundle's rules", () => {
   };
 
   test("are taken in place of this version's", () => {
-    const table = { bodies: [], kernels: { k: [VARIANT] }, bytes: {} };
+    const table = { heads: [], bodies: [], kernels: { k: [VARIANT] }, bytes: {} };
     const decide = (vendor: string, ignored?: string): Variant | undefined => {
       const { kernels: rules } = readRules({ selection: own }, ignored);
       const gpu = describeGpu(withInfo({ vendor, isFallbackAdapter: true }));

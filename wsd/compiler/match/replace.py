@@ -101,7 +101,11 @@ def shader_variants(
         found[kernel] = selected
         arguments[kernel] = tvm_compat.storage_buffers(shaders[kernel])
         needed = {
-            name for v in selected for launch in v.launches for name in launch.buffers if name
+            name
+            for v in selected
+            for launch in v.launches
+            for name in launch.buffers
+            if isinstance(name, str)
         }
         if missing := needed - set(arguments[kernel]):
             raise CompileError(

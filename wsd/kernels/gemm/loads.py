@@ -47,6 +47,8 @@ class TileLoads:
         threads: threads of the workgroup, all of which load.
         im2col: whether the rows of A are gathered from an image.
         cropped: whether that image lacks its last row or column after it is upsampled.
+        batched: whether workgroups along z make products of their own.
+        a_is_f16: whether A is stored as float16, and stays so.
     """
 
     tile_m: int
@@ -55,6 +57,8 @@ class TileLoads:
     threads: int
     im2col: bool
     cropped: bool = False
+    batched: bool = False
+    a_is_f16: bool = False
 
     @property
     def a_vectors(self) -> int:
@@ -81,4 +85,6 @@ class TileLoads:
             tile.threads,
             im2col=problem.conv is not None,
             cropped=problem.conv is not None and problem.conv.is_cropped,
+            batched=problem.products > 1,
+            a_is_f16=problem.a_dtype == "float16",
         )

@@ -15,6 +15,8 @@ from wsd.kernels.variant import MAX_WORKGROUPS, Launch, Variant
 
 _REDUCE_THREADS = 256
 _MAX_SCRATCH_BYTES = 64 << 20
+# Number of the scratch buffer of the partial sums.
+_PARTIAL_SUMS = 0
 
 
 class SplitKTile(WorkgroupTile, Protocol):
@@ -52,8 +54,9 @@ def gemm_variant(template: str, problem: GemmProblem, tile: SplitKTile) -> Varia
     Args:
         template: file below ``templates/``; it takes ``problem``, ``tile`` and ``loads``.
         problem: what is computed.
-        tile: what one workgroup makes, and into how many slices k is split.
+        tile: what one workgroup makes, and into how many slices k is split; of a batch into one.
     """
+    assert problem.products == 1 or tile.split_k == 1
     head, body = render_head_and_body(
         template, problem=problem, tile=tile, loads=TileLoads.of(problem, tile)
     )
@@ -61,14 +64,14 @@ def gemm_variant(template: str, problem: GemmProblem, tile: SplitKTile) -> Varia
     launch = Launch(
         head=head,
         body=body,
-        grid=(*problem.grid(tile.m, tile.n), tile.split_k),
-        buffers=(None, *problem.operands) if is_split else problem.buffers,
+        grid=(*problem.grid(tile.m, tile.n), max(problem.products, tile.split_k)),
+        buffers=(_PARTIAL_SUMS, *problem.operands) if is_split else problem.buffers,
     )
     return Variant(
         launches=(launch, _reduce(problem, tile.split_k)) if is_split else (launch,),
         threads=max(tile.threads, _REDUCE_THREADS if is_split else 0),
         shared_bytes=tile.shared_bytes,
-        scratch_bytes=_scratch_bytes(problem, tile.split_k),
+        scratch_bytes=(_scratch_bytes(problem, tile.split_k),) if is_split else (),
         operations=problem.operations,
     )
 
@@ -84,5 +87,5 @@ def _reduce(problem: GemmProblem, split_k: int) -> Launch:
         head=head,
         body=body,
         grid=(width, -(-workgroups // width), 1),
-        buffers=(problem.buffers[0], None, *problem.epilogue_operands),
+        buffers=(problem.buffers[0], _PARTIAL_SUMS, *problem.epilogue_operands),
     )

@@ -22,6 +22,8 @@ from wsd.kernels.variant import VECTOR, Launch, Variant
 
 _THREADS = 256
 _THREADS_PER_ROW = 64
+# Number of the scratch buffer of the partial sums.
+_PARTIAL_SUMS = 0
 # From so many rows on, 16 rows a workgroup make enough workgroups to fill a GPU, so that no thread
 # is kept for what a short row does not have. With fewer rows the launch takes longer than the sum.
 _MANY_ROWS = 1 << 12
@@ -95,18 +97,18 @@ def _group_sums_in_two_launches(problem: NormSumsProblem, subgroups: bool) -> Va
         pixel_rows=pixel_rows,
         threads=_THREADS,
     )
-    partial = Launch(head, body, (partial_sums, problem.batch, 1), (None, *inputs))
+    partial = Launch(head, body, (partial_sums, problem.batch, 1), (_PARTIAL_SUMS, *inputs))
     reduction = WorkgroupSum(_THREADS_PER_ROW, _THREADS_PER_ROW, subgroups)
     head, body = render_head_and_body(
         "reduce/add_partial_sums.wgsl.j2", partial_sums=partial_sums, reduction=reduction
     )
     added = reduction.variant(
-        Launch(head, body, (problem.batch * problem.groups, 1, 1), (result, None))
+        Launch(head, body, (problem.batch * problem.groups, 1, 1), (result, _PARTIAL_SUMS))
     )
     return replace(
         added,
         launches=(partial, *added.launches),
         threads=_THREADS,
         shared_bytes=4 * pixel_rows * problem.channels,
-        scratch_bytes=4 * partial_sums * problem.batch * problem.groups,
+        scratch_bytes=(4 * partial_sums * problem.batch * problem.groups,),
     )

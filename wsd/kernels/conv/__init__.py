@@ -1,0 +1,1 @@
+"""Convolution kernels in WGSL that are no implicit GEMM."""
