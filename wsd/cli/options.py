@@ -299,6 +299,11 @@ chunks_option = click.option(
     help="How many chunks of 75 tokens a prompt may have; 3 unless given. Each above the first has "
          "functions of its own, which make the library larger.",
 )  # fmt: skip
+deep_cache_option = click.option(
+    "--deep-cache", is_flag=True,
+    help="Let the UNet keep deep features, so that a picture's cache interval can leave out most "
+         "of it in most steps. Its functions make the library larger.",
+)  # fmt: skip
 kernels_option = click.option(
     "--kernels", type=KernelsType(), default=AUTO, show_default=True,
     help=f"Which kernels run: {AUTO}, {GENERATED}, or names of variants separated by commas: "

@@ -165,6 +165,8 @@ class Architecture(ABC):
             published as files of their own.
         least_multiple: edges of pictures are multiples of it in pixels, whatever the checkpoint's
             configurations are; :meth:`size_multiple` is this number or a multiple of it.
+        caches_features: whether the denoiser can keep deep features for its next predictions
+            (:attr:`wsd.models.family.Family.deep_cache`).
     """
 
     name: ClassVar[str]
@@ -174,6 +176,7 @@ class Architecture(ABC):
     diffusers_inpaint: ClassVar[str] = ""
     encoder_files: ClassVar[Mapping[str, str]] = {}
     least_multiple: ClassVar[int] = 1
+    caches_features: ClassVar[bool] = False
 
     @abstractmethod
     def latent_space(self, family: Family) -> LatentSpace:

@@ -57,6 +57,7 @@ class StableDiffusion(Architecture):
     diffusers_image_to_image = "StableDiffusionImg2ImgPipeline"
     diffusers_inpaint = "StableDiffusionInpaintPipeline"
     least_multiple = _PIPELINE_MULTIPLE
+    caches_features = True
 
     def latent_space(self, family: Family) -> LatentSpace:
         """Return the latent space of the family's autoencoder.
