@@ -352,6 +352,10 @@ _REQUEST = {
     "guidance_stop": click.option(
         "--guidance-stop", type=float, default=1, metavar="X",
         help="Share of the steps from which on there is none, 0 to 1."),
+    "cache_interval": click.option(
+        "--cache-interval", type=click.IntRange(1), default=1, metavar="N",
+        help="Run the whole UNet in every so many predictions alone; 1 for all of them. Bundles of "
+             "--deep-cache take it."),
     "clip_skip": click.option(
         "--clip-skip", type=click.IntRange(0), default=0, metavar="N",
         help="How many of the text encoders' last layers are left out, as in diffusers: the web "
@@ -633,7 +637,7 @@ def request_options(*without: str) -> Callable[[Callback], Callback]:
             prompt_syntax: PromptSyntax, prompt2: str | None, negative2: str | None,
             prompt3: str | None, negative3: str | None,
             guidance_rescale: float, guidance_start: float, guidance_stop: float, clip_skip: int,
-            images: int = 1, **rest: Any,
+            cache_interval: int = 1, images: int = 1, **rest: Any,
         ) -> None:  # fmt: skip
             from wsd.runtime.request import GenerationRequest, GuidanceInterval, SizeConditions
 
@@ -645,7 +649,7 @@ def request_options(*without: str) -> Callable[[Callback], Callback]:
                 prompt, negative, steps, guidance, seed, size, scheduler, eta, images,
                 prompt_syntax, prompt2, negative2, guidance_rescale, SizeConditions(**conditions),
                 clip_skip, skip_layers, prompt3, negative3,
-                GuidanceInterval(guidance_start, guidance_stop),
+                GuidanceInterval(guidance_start, guidance_stop), cache_interval,
             )  # fmt: skip
             command(request=request, **rest)
 

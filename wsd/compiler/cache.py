@@ -53,9 +53,9 @@ def library_key(
 ) -> CacheKey:
     """Return everything that a library depends on.
 
-    That is what the compiler is given (architecture, sizes, dtype, tile, chunks, deep cache, parts, tuned
-    schedules), the tools, the code that transforms it (what the driver and the family's
-    architecture import) and its data files.
+    That is what the compiler is given (architecture, sizes, dtype, tile, chunks, deep cache,
+    parts, tuned schedules), the tools, the code that transforms it (what the driver and the
+    family's architecture import) and its data files.
     Names, weights and defaults of a family are left out: families of one architecture share a
     library.
 

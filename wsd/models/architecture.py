@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
@@ -250,6 +251,20 @@ class Architecture(ABC):
         """
         del family, component, modules
         yield from ()
+
+    def cached_features(
+        self, denoiser: Any, runs_whole: Callable[[], bool]
+    ) -> AbstractContextManager[None]:
+        """Let the reference's denoiser take its deep features from an earlier prediction.
+
+        Args:
+            denoiser: diffusers' module, which predicts otherwise as long as this lasts.
+            runs_whole: is called with each prediction, and tells whether all of it runs.
+
+        Raises:
+            NotImplementedError: without :attr:`caches_features`.
+        """
+        raise NotImplementedError(f"{self.name} keeps no features of {denoiser}, {runs_whole}")
 
     def pipeline_class(self) -> Any:
         """Return the class of the pipeline that is the reference."""

@@ -267,7 +267,7 @@ class Family:
         if not self.architecture.caches_features:
             raise UsageError(
                 f"{self.name} has no UNet, whose deep features could be kept",
-                "leave --deep-cache out, or take a model with a UNet, such as sd15 or sdxl",
+                "leave the deep cache out, or take a model with a UNet, such as sd15 or sdxl",
             )
         return replace(self, deep_cache=True)
 

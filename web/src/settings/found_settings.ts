@@ -49,6 +49,8 @@ export interface FoundSettings {
   /** Shares of the steps after which guidance began, and after which it ended. */
   guidanceStart?: number | undefined;
   guidanceStop?: number | undefined;
+  /** Every how many predictions the whole UNet ran. */
+  cacheInterval?: number | undefined;
   /** Blocks that were left out for skip-layer guidance, and how that guided. */
   skipGuidanceLayers?: readonly number[] | undefined;
   skipLayerGuidanceScale?: number | undefined;

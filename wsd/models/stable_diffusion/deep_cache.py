@@ -9,7 +9,7 @@ convolution, that layer, and what follows. This is branch 0 of the package DeepC
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,6 +84,45 @@ def predict_shallow(
         hidden = block.attentions[-1](hidden, encoder_hidden_states=text, return_dict=False)[0]
     noise: torch.Tensor = unet.conv_out(unet.conv_act(unet.conv_norm_out(hidden)))
     return noise
+
+
+@contextmanager
+def cached_features(unet: Any, runs_whole: Callable[[], bool]) -> Iterator[None]:
+    """Let a UNet take its deep features from an earlier prediction, in diffusers' pipelines.
+
+    Args:
+        unet: diffusers' ``UNet2DConditionModel``, which predicts otherwise as long as this lasts.
+        runs_whole: is called with each prediction, and tells whether all of it runs.
+    """
+    whole = unet.forward
+    features: torch.Tensor | None = None
+
+    def predict(
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        timestep_cond: torch.Tensor | None = None,
+        added_cond_kwargs: dict[str, torch.Tensor] | None = None,
+        **options: Any,
+    ) -> Any:
+        nonlocal features
+        conditions = {"timestep_cond": timestep_cond, "added_cond_kwargs": added_cond_kwargs}
+        if runs_whole() or features is None:
+            with kept_features(unet) as kept:
+                found = whole(sample, timestep, encoder_hidden_states, **conditions, **options)
+            (features,) = kept
+            return found
+        return (
+            predict_shallow(
+                unet, sample, timestep, encoder_hidden_states, features, *conditions.values()
+            ),
+        )
+
+    unet.forward = predict
+    try:
+        yield
+    finally:
+        del unet.forward
 
 
 def keep_in(wrapper: type[Denoiser]) -> type[Denoiser]:
