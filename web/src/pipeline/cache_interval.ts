@@ -14,14 +14,15 @@ import { isGuidedAt } from "./guidance_interval";
 /**
  * Take the cache interval of a request's options.
  *
- * @returns 1 if the whole UNet always runs.
+ * @returns undefined if the whole UNet always runs.
  * @throws OptionError if the model keeps no deep features.
  */
 export function resolveCacheInterval(
   manifest: Manifest,
   { cacheInterval = 1 }: GenerateOptions,
-): number {
-  if (cacheInterval > 1 && !hasDeepCache(manifest)) {
+): number | undefined {
+  if (cacheInterval === 1) return undefined;
+  if (!hasDeepCache(manifest)) {
     throw new OptionError(
       `${manifest.model.name} was built without a deep cache, and takes no cacheInterval`,
       "build the bundle again with --deep-cache, which models with a UNet take, or leave it out",

@@ -265,6 +265,12 @@ export function take(found: FoundSettings, meaning: Meaning, name: string, text:
       found.clipSkip = skip;
       return;
     }
+    case "cacheInterval": {
+      const interval = readInteger(text);
+      if (!(interval >= 1)) break;
+      found.cacheInterval = interval;
+      return;
+    }
     case "clipStop": {
       const stop = readInteger(text);
       if (!(stop < 0)) break;

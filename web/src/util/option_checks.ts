@@ -106,6 +106,7 @@ export const LINK_CHECKS: Checks = Object.fromEntries(
     ...["secondPass", "secondStrength", "secondSteps", "upscale"],
     ...["variationSeed", "variationStrength"],
     ...["promptSyntax", "prompt2", "negative2", "prompt3", "negative3", "clipSkip"],
+    "cacheInterval",
   ].map((name) => [name, requireString]),
 );
 
