@@ -65,9 +65,9 @@ async function callsOf(
     combine: { value: () => tensor },
     call: {
       value: ({ name, outputs }: EntryPoint, inputs: Record<string, { of?: string }>) => {
-        const given = name.includes("shallow")
-          ? [inputs.deep_features!, inputs.negative_deep_features].map((each) => each?.of)
-          : [];
+        // As in a model, what a function does not take is left out.
+        const features = name.includes("guided") ? BOTH_KEPT : KEPT;
+        const given = name.includes("shallow") ? features.map((each) => inputs[each]!.of) : [];
         calls.push([name, ...given].filter(Boolean).join(" "));
         const made = (outputs as unknown as string[]).map((output) => {
           const feature = {
@@ -139,7 +139,7 @@ test("where guidance ends, the prompt's features are taken on; where it begins, 
   const ends = await callsOf(4, { cacheInterval: 4, interval: { start: 0, stop: 0.5 } });
   expect(ends.calls).toEqual([
     ...["guided_denoiser", "guided_shallow_denoiser 0 -0"],
-    ...["release", "shallow_denoiser 0 -0", "shallow_denoiser 0 -0"],
+    ...["release", "shallow_denoiser 0", "shallow_denoiser 0"],
   ]);
   const begins = await callsOf(4, { cacheInterval: 4, interval: { start: 0.5, stop: 1 } });
   expect(begins.calls).toEqual([
