@@ -237,10 +237,12 @@ def check_early(
         fine_tune: a key of :data:`wsd.models.fine_tunes.FINE_TUNES`, whose steps are the default.
 
     Raises:
-        UsageError: for a family that takes no picture, none without a mask, or nothing else; if
-            diffusers' pipeline for pictures has no guidance rescale that is asked for; if none of
-            the steps would be run.
+        UsageError: for a family that takes no picture, none without a mask, or nothing else; for
+            a cache interval if its denoiser is no UNet; if diffusers' pipeline for pictures has no
+            guidance rescale that is asked for; if none of the steps would be run.
     """
+    if request.cache_interval > 1:
+        family.with_deep_cache()
     if picture is None:
         if family.architecture.diffusers_pipeline == family.architecture.diffusers_inpaint:
             raise UsageError(
@@ -290,8 +292,6 @@ def check_drawing(
         prompt_chunks=family.prompt_chunks,
         blocks=len(constants.get(BLOCK_SCALES, ())),
     )
-    if request.cache_interval > 1:
-        family.with_deep_cache()
     if picture is not None and not any(component.parts for component in family.components):
         raise UsageError(
             f"{checkpoint.source.provenance} has no encoder for a picture that is given",
