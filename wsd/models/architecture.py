@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
+from wsd.errors import UsageError
 from wsd.spec.tensor import Size, TensorSpec
 
 if TYPE_CHECKING:
@@ -262,9 +263,13 @@ class Architecture(ABC):
             runs_whole: is called with each prediction, and tells whether all of it runs.
 
         Raises:
-            NotImplementedError: without :attr:`caches_features`.
+            UsageError: without :attr:`caches_features`.
         """
-        raise NotImplementedError(f"{self.name} keeps no features of {denoiser}, {runs_whole}")
+        del denoiser, runs_whole
+        raise UsageError(
+            f"{self.name} keeps no deep features of its denoiser",
+            "leave the cache interval out, or take a model with a UNet",
+        )
 
     def pipeline_class(self) -> Any:
         """Return the class of the pipeline that is the reference."""
