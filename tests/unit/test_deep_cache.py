@@ -13,6 +13,7 @@ import torch
 
 from commands import wsd
 from grain import GRAIN
+from masked import MASKED, MASKED_XL
 from speck import CACHING, CACHING_XL, SPECK, SPECK_XL
 from traced import cached_trace
 from wsd.bundle.builder import build_bundle
@@ -22,6 +23,7 @@ from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.memory import parameter_bytes, peaks
 from wsd.errors import UsageError
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
+from wsd.frontend.entry_points import make_entry_points
 from wsd.models.instantiate import build_module
 from wsd.models.stable_diffusion.deep_cache import kept_features, predict_shallow
 from wsd.runtime.given_picture import GivenPicture
@@ -166,6 +168,39 @@ def test_with_its_own_features_a_shallow_prediction_is_the_whole_one(family):
         assert (other - whole).abs().max() > 1e-3
         unet(sample, timestep, text, added_cond_kwargs=added)
     assert len(kept) == 1
+
+
+def guiding_itself(family):
+    """Return a family whose UNet takes the guidance scale as an input."""
+    unet = family.component(DENOISER)
+    config = {**unet.config, "time_cond_proj_dim": 32}
+    return family.replace_component(replace(unet, config=config))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family",
+    [SPECK, CACHING_XL, MASKED, MASKED_XL, guiding_itself(SPECK)],
+    ids=["sd", "sdxl", "masked", "masked sdxl", "guides itself"],
+)
+def test_with_its_own_features_a_shallow_function_is_the_whole_one(family):
+    family = replace(family, deep_cache=True, prompt_chunks=1)
+    unet = family.component(DENOISER)
+    torch.manual_seed(0)
+    model = build_module(unet)
+    made = {each.role: each for each in make_entry_points(family, unet, model, family.sizes)}
+    pairs = [("denoiser", "shallow_denoiser"), ("guided_denoiser", "guided_shallow_denoiser")]
+    if "timestep_cond" in {spec.name for spec in made["denoiser"].inputs}:
+        del pairs[1]
+    assert set(made) == {role for pair in pairs for role in pair}
+    for whole, shallow in ([made[role] for role in pair] for pair in pairs):
+        given = {spec.name: torch.randn(spec.shape) for spec in whole.inputs}
+        with torch.no_grad():
+            noise, *features = whole.module(*given.values())
+            given |= zip((spec.name for spec in whole.outputs[1:]), features, strict=True)
+            found = shallow.module(*(given[spec.name] for spec in shallow.inputs))
+        assert [tuple(each.shape) for each in features] == [s.shape for s in whole.outputs[1:]]
+        torch.testing.assert_close(found, noise)
 
 
 @pytest.mark.slow
