@@ -136,6 +136,7 @@ export type {
 export {
   compiledSizes,
   guidanceLayers,
+  hasDeepCache,
   hasEncoder,
   hasSafetyChecker,
   maxClipSkip,
