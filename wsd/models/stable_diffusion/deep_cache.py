@@ -106,17 +106,18 @@ def cached_features(unet: Any, runs_whole: Callable[[], bool]) -> Iterator[None]
         **options: Any,
     ) -> Any:
         nonlocal features
-        conditions = {"timestep_cond": timestep_cond, "added_cond_kwargs": added_cond_kwargs}
+        inputs = (sample, timestep, encoder_hidden_states)
         if runs_whole() or features is None:
             with kept_features(unet) as kept:
-                found = whole(sample, timestep, encoder_hidden_states, **conditions, **options)
+                found = whole(
+                    *inputs,
+                    timestep_cond=timestep_cond,
+                    added_cond_kwargs=added_cond_kwargs,
+                    **options,
+                )
             (features,) = kept
             return found
-        return (
-            predict_shallow(
-                unet, sample, timestep, encoder_hidden_states, features, *conditions.values()
-            ),
-        )
+        return (predict_shallow(unet, *inputs, features, timestep_cond, added_cond_kwargs),)
 
     unet.forward = predict
     try:
