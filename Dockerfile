@@ -259,6 +259,8 @@ RUN /stages/packages.sh libvulkan1=1.4.309.0-1 mesa-vulkan-drivers=25.0.7-2+deb1
 COPY web/node/ web/node/
 RUN --mount=type=secret,id=ca . /stages/certificates.sh \
     && cd web/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+COPY tests/golden/ tests/golden/
+COPY tests/matches.py tests/
 COPY tests/kernels/ tests/kernels/
 # Emulated ones need nothing that is only here, and take it long to compile; tuning imports TVM,
 # which wants a compiler there.
