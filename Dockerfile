@@ -262,10 +262,11 @@ RUN --mount=type=secret,id=ca . /stages/certificates.sh \
 COPY tests/golden/ tests/golden/
 COPY tests/matches.py tests/
 COPY tests/kernels/ tests/kernels/
-# Emulated ones need nothing that is only here, and take it long to compile; tuning imports TVM,
-# which wants a compiler there.
+# Which of them, in pytest's words. Emulated ones need nothing that is only here, and take it long to
+# compile; tuning imports TVM, which wants a compiler there.
+ARG KERNEL_TESTS="not emulated"
 RUN WSD_WEBGPU_ADAPTER=driver python -m pytest tests/kernels -m "full or not full" \
-    -k "not emulated" --ignore=tests/kernels/test_emulated.py \
+    -k "$KERNEL_TESTS" --durations=5 --ignore=tests/kernels/test_emulated.py \
     --ignore=tests/kernels/test_tune_schedules.py
 
 # ---------------------------------------------------------------- the demo
