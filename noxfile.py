@@ -112,7 +112,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def full(session: nox.Session) -> None:
     """Run what is slow and rarely fails: the tests marked `full`, the images, docs and audit."""
-    prepare(session, "test", "check", "compare", programs=(*host_packages.USUAL, "firefox"))
+    prepare(session, "test", "check", "compare")
     session.env["WSD_CACHE"] = str(CACHE)
     run_workers(session, "-m", "full and not exhaustive", *session.posargs)
     run_all(session, [search_for_secrets()])
@@ -157,7 +157,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def exhaustive(session: nox.Session) -> None:
     """Run the rest of what `full` runs a part of: all of it takes too long for every change."""
-    prepare(session, "test", "check", "compare")
+    prepare(session, "test", "check", "compare", programs=(*host_packages.USUAL, "firefox"))
     run_workers(session, "-m", "exhaustive", *session.posargs)
 
 

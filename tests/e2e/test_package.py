@@ -125,7 +125,7 @@ def check_types(project, *programs, tsc="web/node_modules/typescript", module="n
     ).stdout  # fmt: skip
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_it_has_no_developers_tools(package):
     """Neither its modules nor their source maps, which name the sources."""
     words = [word for tool in WORDS.values() for word in tool]

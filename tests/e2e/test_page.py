@@ -100,7 +100,7 @@ COMFYUI_GRAPH = {
 }  # fmt: skip
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_settings_of_other_programs_are_taken_and_said(page, origin):
     page.goto(origin)
     ready(page)

@@ -65,7 +65,7 @@ def inputs_of(made):
     ]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_every_entry_point_computes_what_torch_computes():
     torch.manual_seed(0)
     roles = set()
