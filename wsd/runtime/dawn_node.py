@@ -20,6 +20,7 @@ from wsd.runtime.chromium import find_chromium
 from wsd.runtime.webgpu_adapter import SWIFTSHADER, check_page, named_adapter
 from wsd.util.json_reader import MAX_SHADER_MARKS, parse_json
 from wsd.util.process import find_program
+from wsd.util.stops import on_forced_end
 from wsd.util.terminal import say
 
 # By default Dawn hides f16 on NVIDIA and features that are not in the standard yet, and rounds
@@ -112,7 +113,8 @@ def open_program(name: str, *arguments: str) -> Iterator[NodeProcess]:
         env=environment,
     ) as process:
         try:
-            yield NodeProcess(process)
+            with on_forced_end(process.kill):
+                yield NodeProcess(process)
         finally:
             process.kill()
 
