@@ -181,7 +181,7 @@ def open_checkpoint(
     if text_encoders is not None:
         source = TextEncodersOverride(source, open_text_encoders(text_encoders, family), family)
     family = choose_encoders(family, source)
-    options = _follow_adapters(family, adapters, options)
+    options = follow_adapters(family, adapters, options)
     if vae is not None:
         source = VaeOverride(source, vae, family)
     checker = None
@@ -193,14 +193,30 @@ def open_checkpoint(
     if checker is not None:
         checker.image_processor(checkpoint.family.component(SAFETY_CHECKER).config["image_size"])
     complete = _without_missing_parts(checkpoint.family, source)
-    applied = tuple(AppliedAdapter(open_adapter(file, complete), scale) for file, scale in adapters)
-    merged = WithAdapters(source, applied) if applied else source
-    return replace(
-        checkpoint, family=complete, source=merged, safety_checker=checker, adapters=applied
+    checkpoint = replace(checkpoint, family=complete, safety_checker=checker)
+    return merge_adapters(checkpoint, adapters)
+
+
+def merge_adapters(checkpoint: Checkpoint, adapters: Sequence[tuple[Path, float]]) -> Checkpoint:
+    """Return a checkpoint with adapters merged into its weights.
+
+    Args:
+        checkpoint: without them.
+        adapters: files of adapters and their scales, in the order in which they are applied.
+
+    Raises:
+        CheckpointError: as :func:`wsd.checkpoint.adapters.adapter.open_adapter`.
+    """
+    if not adapters:
+        return checkpoint
+    applied = tuple(
+        AppliedAdapter(open_adapter(file, checkpoint.family), scale) for file, scale in adapters
     )
+    source = WithAdapters(checkpoint.source, applied)
+    return replace(checkpoint, source=source, adapters=applied)
 
 
-def _follow_adapters(
+def follow_adapters(
     family: Family, adapters: Sequence[tuple[Path, float]], options: ScheduleOptions
 ) -> ScheduleOptions:
     """Return options with the fine-tune that an adapter makes of a checkpoint, and say so.
@@ -208,6 +224,11 @@ def _follow_adapters(
     LCM, Lightning, Hyper and the like are published as adapters too, and draw only with a
     scheduler, steps and guidance of their own. Whoever names a fine-tune or a scheduler is not
     contradicted.
+
+    Args:
+        family: the checkpoint's.
+        adapters: files of adapters and their scales.
+        options: what a person says about how it is denoised.
     """
     if not options.draws or options.fine_tune is not None or options.scheduler is not None:
         return options
@@ -287,26 +308,6 @@ def add_safety_checker(
     folder = SafetyCheckerFolder(path, component)
     with_checker = family.with_safety_checker(component)
     return with_checker, WithSafetyChecker(source, folder, with_checker), folder
-
-
-def read_checker_variant(family: Family, path: Path) -> Family:
-    """Return a family with the safety checker that a folder's configuration describes.
-
-    Args:
-        family: the registry's entry.
-        path: the checker's own folder, or a diffusers folder that has one; no weights are read.
-
-    Raises:
-        UsageError: if the family's architecture has no safety checker.
-        CheckpointError: if the configuration is refused.
-    """
-    component = require_safety_checker(family)
-    folder = SafetyCheckerFolder(path, component)
-    with_checker = family.with_safety_checker(component)
-    findings = compare_config(with_checker, component, folder.config(), folder.config_place)
-    for note in findings.notes:
-        _LOG.warning("%s", note)
-    return apply_changes(with_checker, {component.id: findings.changes})
 
 
 def require_safety_checker(family: Family) -> Component:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -36,14 +35,11 @@ from wsd.spec.tensor import Size
 from wsd.util.terminal import say
 
 if TYPE_CHECKING:
-    from wsd.checkpoint.checkpoint import Checkpoint
     from wsd.compiler.library import Library
     from wsd.compiler.schedule_database import ChosenDatabases
     from wsd.models.registry import Family
-    from wsd.models.schedule_options import Denoising, ScheduleOptions
+    from wsd.models.schedule_options import ScheduleOptions
     from wsd.util.progress import Progress
-
-_LOG = logging.getLogger(__name__)
 
 
 @command()
@@ -202,7 +198,6 @@ def build(
     from wsd.checkpoint.tokenizer import check_tokenizers
     from wsd.compiler.library import read_library
     from wsd.models.resolution import check_sizes_early
-    from wsd.models.schedule_options import compose_denoising
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
@@ -215,24 +210,17 @@ def build(
     if library is not None:
         schedule = replace(schedule, sizes=read_library(library).sizes)
     if plan:
-        denoising: Denoising | Checkpoint
-        # A model that ships no weights is planned without them.
-        if family.weights is None and not chosen.is_given:
-            denoising = compose_denoising(family, None, frozenset(), schedule, family.name)
-            for note in denoising.notes:
-                _LOG.warning("%s", note)
-        else:
-            denoising = chosen.open(schedule)
+        planned = chosen.plan(schedule)
+        family = _choose_functions(
+            planned.family, prompt_chunks, text_only=text_only, deep_cache=deep_cache
+        )
         with Progress() as progress:
-            planned = _choose_functions(
-                denoising.family, prompt_chunks, text_only=text_only, deep_cache=deep_cache
-            )
             compiled = _find_library(
-                planned, dtype, sizes, library, progress, dump, chosen.compile_options(), database,
+                family, dtype, sizes, library, progress, dump, chosen.compile_options(), database,
                 no_database=no_database,
             )  # fmt: skip
-        default = denoising.default_scheduler
-        for line in describe_plan(denoising.family, compiled, denoising.scheduler, default):
+        default = planned.default_scheduler
+        for line in describe_plan(planned.family, compiled, planned.scheduler, default):
             say(line)
         return
     if out is None:

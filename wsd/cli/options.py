@@ -505,6 +505,22 @@ class CheckpointChoice:
             self.family(), self.weights, self.vae, self.safety_checker, self.text_encoders
         )
 
+    def plan(self, schedule: ScheduleOptions) -> Checkpoint:
+        """Open the checkpoint without its weights, to say what a build would make of it.
+
+        Args:
+            schedule: how it is denoised, where its files do not say it.
+
+        Raises:
+            UsageError, CheckpointError: as :func:`wsd.checkpoint.resolve.open_planned`.
+        """
+        from wsd.checkpoint.resolve import open_planned
+
+        return open_planned(
+            self.family(), self.weights, self.random_weights, self.tokenizer, self.vae, schedule,
+            self.safety_checker, self.adapters, self.text_encoders,
+        )  # fmt: skip
+
     def open(self, schedule: ScheduleOptions | None = None) -> Checkpoint:
         """Open the checkpoint; if none is named, the one that the family ships.
 
