@@ -1,5 +1,6 @@
 """Programs that WSD starts: they end with what started them, and so do those that they start."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from wsd.errors import ToolError
 from wsd.util import process
-from wsd.util.process import run
+from wsd.util.process import call_apart, run
 
 # Starts another shell, as emcc starts clang, and both write their ids.
 FAMILY = 'echo $$ > "$0/parent"; sh -c "echo \\$\\$ > $0/child; exec sleep 600"; true'
@@ -242,3 +243,56 @@ print("goes on", os.waitstatus_to_exitcode(status))
 assert signal.set_wakeup_fd(-1) == -1
 """)
     assert (code, said, error) == (0, ["goes on 143"], "")
+
+
+def test_a_function_that_is_called_apart_changes_nothing_here():
+    found = []
+
+    def work():
+        found.append(1)
+        # More than a pipe holds.
+        return bytes(found) * (1 << 20)
+
+    assert call_apart(work, 60) == b"\1" * (1 << 20)
+    assert found == []
+    assert call_apart(lambda: b"", 60) == b""
+
+
+def fail():
+    raise ValueError("a fault of ours")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("work", "kind", "said"),
+    [
+        (lambda: time.sleep(60), TimeoutError, "it took more than 0.2 s"),
+        # A call of C that hears of no signal.
+        (lambda: hashlib.pbkdf2_hmac("md5", b"", b"", 1 << 30), TimeoutError, "it took more than"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), ChildProcessError, "ended with code -9"),
+        (lambda: os._exit(0), ChildProcessError, "ended with code 0"),
+        (fail, AssertionError, "in fail\n.*ValueError: a fault of ours"),
+    ],
+    ids=["waits", "computes", "crashes", "ends", "fails"],
+)
+def test_a_function_that_is_called_apart_neither_hangs_nor_crashes_this_process(work, kind, said):
+    began = time.monotonic()
+    with pytest.raises(kind, match=f"(?s){said}"):
+        call_apart(work, 0.2)
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.slow
+def test_a_function_that_is_called_apart_ends_with_a_signal_to_its_caller():
+    code, said, _ = run_stops("""
+import hashlib, os, threading
+from wsd.util.process import call_apart
+def work():
+    os.write(1, f"{os.getpid()}\\n".encode())
+    os.kill(os.getppid(), signal.SIGTERM)
+    return hashlib.pbkdf2_hmac("md5", b"", b"", 1 << 30)
+with raise_for_stops():
+    call_apart(work, 600)
+""")
+    assert code == 143
+    assert all_end([int(said[0])])
