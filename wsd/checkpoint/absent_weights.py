@@ -92,7 +92,9 @@ class AbsentWeights:
     def tokenizer_files(self, tokenizer: Tokenizer) -> TokenizerFiles | None:
         """Return None."""
         del tokenizer
+        return None
 
     def extra_file(self, name: str) -> Path | None:
         """Return None: nothing lies beside it."""
         del name
+        return None

@@ -39,7 +39,7 @@ from wsd.models.config_rules import Config
 from wsd.models.family import Component, Family
 from wsd.models.fine_tunes import FINE_TUNES, find_adapter_fine_tune
 from wsd.models.instantiate import build_skeleton
-from wsd.models.resolution import is_size
+from wsd.models.resolution import is_size, note_untrained
 from wsd.models.schedule_options import (
     NO_OPTIONS,
     Denoising,
@@ -378,7 +378,7 @@ def read_configurations(
         CheckpointError: if a file is missing, or a key of it is refused.
     """
     pipeline, notes = _read_pipeline(family, source)
-    variant, more = _read_configs(family, source, options.sizes or family.sizes)
+    variant, more = _read_configs(family, source, options)
     for note in (*notes, *more):
         _LOG.warning("%s", note)
     if pipeline.empty_negative is not None:
@@ -411,14 +411,14 @@ def _read_pipeline(family: Family, source: WeightSource) -> tuple[PipelineFindin
 
 
 def _read_configs(
-    family: Family, source: WeightSource, sizes: tuple[Size, ...]
+    family: Family, source: WeightSource, options: ScheduleOptions
 ) -> tuple[Family, list[str]]:
     """Return the family with the classes and keys changed that select a variant, and notes.
 
     Args:
         family: the registry's entry.
         source: the checkpoint.
-        sizes: width and height in pixels of each picture size that is asked for.
+        options: what a person says, the picture sizes among it.
 
     Raises:
         CheckpointError: for a configuration that is refused.
@@ -430,15 +430,35 @@ def _read_configs(
     notes: list[str] = []
     for component in family.components:
         found = configs.get(component.id)
+        if component.role == DENOISER:
+            notes += _note_sizes(family, source, component, found, options)
         if found is None:
             continue
         place = source.config_place(component)
         findings = compare_config(family, component, found, place)
         changes[component.id] = findings.changes
         notes += findings.notes
-        if component.role == DENOISER:
-            notes += _note_own_size(family, found, place, sizes)
     return apply_changes(family, changes), notes
+
+
+def _note_sizes(
+    family: Family,
+    source: WeightSource,
+    denoiser: Component,
+    found: Config | None,
+    options: ScheduleOptions,
+) -> Iterator[str]:
+    """Say that a denoiser was trained for other sizes than those that are asked for.
+
+    A checkpoint that states a size of its own was trained further, for that.
+    """
+    own = None if found is None else found.get("sample_size")
+    if found is None or own is None or own == denoiser.config.get("sample_size"):
+        tune = FINE_TUNES[options.fine_tune].size if options.fine_tune is not None else None
+        yield from note_untrained(family, options.sizes, () if tune is None else (tune,))
+    else:
+        place = source.config_place(denoiser)
+        yield from _note_own_size(family, found, place, options.sizes or family.sizes)
 
 
 def _note_own_size(

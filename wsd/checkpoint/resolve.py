@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from wsd.errors import CheckpointError, UsageError
 from wsd.models.family import Component, Family
 from wsd.models.schedule_options import NO_OPTIONS, NOT_DENOISED, ScheduleOptions
 from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER
+from wsd.spec.tensor import Size
 
 _LOG = logging.getLogger(__name__)
 
@@ -175,6 +177,7 @@ def read_variant(
     vae: str | None = None,
     safety_checker: str | None = None,
     text_encoders: str | None = None,
+    sizes: Sequence[Size] = (),
 ) -> Family:
     """Return the variant of a family that a checkpoint's configurations select, for a compiler.
 
@@ -186,12 +189,14 @@ def read_variant(
         vae: the value of ``--vae``, or None.
         safety_checker: the value of ``--safety-checker``, or None.
         text_encoders: the value of ``--text-encoders``, or None.
+        sizes: the values of ``--size``, about which there may be notes.
 
     Raises:
         UsageError, CheckpointError: as :func:`open_planned`.
     """
+    options = replace(NOT_DENOISED, sizes=tuple(sizes))
     return open_planned(
-        family, weights, vae=vae, options=NOT_DENOISED, safety_checker=safety_checker,
+        family, weights, vae=vae, options=options, safety_checker=safety_checker,
         text_encoders=text_encoders,
     ).family  # fmt: skip
 
