@@ -87,7 +87,7 @@ class _Watch:
     it hears of the signal; what lies there for long was not heard.
     """
 
-    def __init__(self, wanted: Sequence[int], report: Callable[[int], None]) -> None:
+    def __init__(self, wanted: Sequence[int], report: Callable[[int], object]) -> None:
         """Make the thread, which :meth:`start` starts.
 
         Args:
@@ -220,7 +220,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def raise_for_stops(report: Callable[[int], None] = lambda _: None) -> Iterator[None]:
+def raise_for_stops(report: Callable[[int], object] = lambda _: None) -> Iterator[None]:
     """Let SIGINT, SIGTERM and SIGHUP raise an exception in a block of the main thread.
 
     SIGINT raises ``KeyboardInterrupt``, as it does in every Python program; the others raise
