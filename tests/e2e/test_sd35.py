@@ -342,13 +342,13 @@ def test_parity(bundle, checkpoint, open_host, with_t5, case):
         text_encoder_3=None if with_t5 else False,
     )  # fmt: skip
     # A decoder of random weights shows the seam between its tiles. The states of texts are not
-    # planned for, and are a twentieth of what so small a model takes.
+    # planned for: tens of kilobytes, which is much for so small a model.
     known = ("reference: seam between tiles", "peak memory")
     bad = [each for each in found.findings if not each.good]
     assert [each for each in bad if not any(what in each.what for what in known)] == []
     memory = [each for each in found.findings if "peak memory" in each.what]
     assert memory
-    assert all(each.value < 1.1 * each.limit for each in memory)
+    assert all(each.value - each.limit < 100_000 for each in memory)
     assert any(each.what == "one transformer step" for each in found.findings)
 
 
