@@ -1,4 +1,4 @@
-"""A command that is ended while its browser runs: no process and no file of it stays."""
+"""A command that is ended while its browser runs, or while TVM compiles: nothing of it stays."""
 
 import os
 import signal
@@ -89,3 +89,29 @@ def test_nothing_stays(temporary, tmp_path, number):
         assert "Traceback" not in said
         assert said.splitlines()[-2].startswith("error: ")
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)
+def test_code_generation_is_ended(temporary, tmp_path, number):
+    """It is one call of C++, which takes half a minute for this model and minutes for others."""
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wsd", "-v", "compile", "--model", "tiny-sd15", "--no-database",
+         "--prompt-chunks", "1", "--out", out],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(temporary), "WSD_CACHE": str(cache)},
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert any("pass schedule:" in line for line in process.stderr)
+    time.sleep(3)
+    process.send_signal(number)
+    began = time.monotonic()
+    _, said = process.communicate(timeout=300)
+    assert time.monotonic() - began < 20
+    assert process.returncode == 128 + number
+    assert said.splitlines()[-2].startswith("error: ")
+    assert find_processes(temporary) == []
+    assert list(temporary.iterdir()) == []
+    assert not out.exists()
+    assert [path.name for path in cache.rglob("*") if path.suffix != ".lock"] == ["libraries"]

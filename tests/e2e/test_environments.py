@@ -37,7 +37,7 @@ class _Handler(QuietHandler):
         asked = urlsplit(self.path)
         changed = self.server.change(self, asked.path) or {}
         # The developers' build is a second copy of the package.
-        beside = find_developer_build().files if asked.path.startswith("/driver/") else {}
+        beside = find_developer_build() if asked.path.startswith("/driver/") else {}
         file = beside.get(asked.path[1:], Path(self.translate_path(asked.path)))
         if asked.path in ("/", "/blank.html"):
             data, kind = b"<!doctype html><title>A page</title>", "text/html"

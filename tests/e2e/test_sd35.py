@@ -20,6 +20,7 @@ from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
 from wsd.compiler.driver import compile_library
 from wsd.errors import RenderError, UsageError
+from wsd.evaluate.benchmark import bench
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.evaluate.parity import compare
@@ -305,6 +306,21 @@ def test_the_command_leaves_t5_out(bundle, renderer, tmp_path):
 
 
 @pytest.mark.exhaustive
+@pytest.mark.parametrize("with_t5", [False], ids=["without T5"], indirect=True)
+@pytest.mark.usefixtures("with_t5")
+def test_figures_without_t5(bundle, open_host):
+    """It is neither loaded nor timed."""
+    found = {
+        wanted: bench(bundle, None, None, 1, LoadOptions(text_encoder_3=wanted), open_host, Quiet())
+        for wanted in (None, False)
+    }
+    names = {wanted: {stage.name for stage in one.stages} for wanted, one in found.items()}
+    assert names[None] - names[False] == {"text_encoder_3"}
+    peaks = {wanted: one.usage["peakGpuBytes"] for wanted, one in found.items()}
+    assert peaks[False] < peaks[None]
+
+
+@pytest.mark.exhaustive
 def test_the_self_test(renderer, with_t5):
     stages = renderer.self_test()
     # Two or three encoders; two ways to predict; the decoder and the encoder, each with a tile.
@@ -312,25 +328,27 @@ def test_the_self_test(renderer, with_t5):
     assert [stage for stage in stages if not stage["good"]] == []
 
 
-# A bundle is compared with all of its text encoders.
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("with_t5", [True], ids=["with T5"], indirect=True)
-@pytest.mark.usefixtures("with_t5")
 @pytest.mark.parametrize("case", ["plain", "skip-layer guidance", "masked picture"])
-def test_parity(bundle, checkpoint, open_host, case):
-    request = GenerationRequest(PROMPTS[0], seed=3, steps=4, prompt3=PROMPTS[1])
+def test_parity(bundle, checkpoint, open_host, with_t5, case):
+    request = GenerationRequest(
+        PROMPTS[0], seed=3, steps=4, prompt3=PROMPTS[1] if with_t5 else None
+    )
     picture = make_picture(0.6, masked=True) if case == "masked picture" else None
     if case == "skip-layer guidance":
         request = replace(request, skip_layers=SKIP)
-    found = compare(bundle, checkpoint, request, open_host, Quiet(), low_memory=[], picture=picture)
+    found = compare(
+        bundle, checkpoint, request, open_host, Quiet(), low_memory=[], picture=picture,
+        text_encoder_3=None if with_t5 else False,
+    )  # fmt: skip
     # A decoder of random weights shows the seam between its tiles. The states of texts are not
-    # planned for, and are a twentieth of what so small a model takes.
+    # planned for: tens of kilobytes, which is much for so small a model.
     known = ("reference: seam between tiles", "peak memory")
     bad = [each for each in found.findings if not each.good]
     assert [each for each in bad if not any(what in each.what for what in known)] == []
     memory = [each for each in found.findings if "peak memory" in each.what]
     assert memory
-    assert all(each.value < 1.1 * each.limit for each in memory)
+    assert all(each.value - each.limit < 100_000 for each in memory)
     assert any(each.what == "one transformer step" for each in found.findings)
 
 

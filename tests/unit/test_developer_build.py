@@ -36,7 +36,7 @@ def page(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tools():
     """Return the texts of the developers' build as one."""
-    files = find_developer_build().files
+    files = find_developer_build()
     assert STAGE_CLIENT in files
     return "".join(path.read_text(encoding="utf-8") for path in files.values())
 

@@ -13,7 +13,13 @@ from marks import some_of
 from original_layout import to_original
 from rewritten import save_shards, weights_of
 from wsd.checkpoint.checkpoint import open_checkpoint
-from wsd.checkpoint.resolve import find_checkpoint, find_vae, open_chosen, read_variant
+from wsd.checkpoint.resolve import (
+    find_checkpoint,
+    find_vae,
+    open_chosen,
+    open_planned,
+    read_variant,
+)
 from wsd.errors import CheckpointError, FileError
 
 SHIPPED = {
@@ -158,6 +164,8 @@ CONFIGURATIONS = {
 
 def change_config(hub, name, **changes):
     path = f"{name}/config.json" if name else "config.json"
+    if name == "scheduler":
+        path = "scheduler/scheduler_config.json"
     hub.files[path] = json.dumps({**json.loads(hub.files[path]), **changes}).encode()
 
 
@@ -167,6 +175,25 @@ def test_a_compiler_fetches_configurations_alone(hub, family):
     variant = read_variant(family, f"{REPOSITORY}@v1.0")
     assert variant.component("denoiser").config["freq_shift"] == 1
     assert set(hub.fetched) == CONFIGURATIONS
+
+
+@pytest.mark.slow
+def test_a_plan_fetches_configurations_alone(hub, family):
+    change_config(hub, "scheduler", timestep_spacing="trailing")
+    planned = open_planned(family, f"{REPOSITORY}@v1.0")
+    assert set(hub.fetched) == CONFIGURATIONS
+    opened = open_chosen(family, f"{REPOSITORY}@v1.0")
+    assert planned.family == opened.family
+    assert planned.scheduler == opened.scheduler
+    assert planned.scheduler["timestep_spacing"] == "trailing"
+
+
+@pytest.mark.slow
+def test_a_plan_says_that_it_reads_nothing_of_a_single_file(hub, family, caplog):
+    planned = open_planned(family, f"{REPOSITORY}/v1-5-pruned.safetensors")
+    assert planned.family == family
+    assert "v1-5-pruned.safetensors is not fetched for a plan" in caplog.text
+    assert not hub.fetched
 
 
 @pytest.mark.slow

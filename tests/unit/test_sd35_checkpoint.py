@@ -26,6 +26,8 @@ from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline
 from wsd.evaluate.weighted_prompts import encode_prompt
 from wsd.models.registry import FAMILIES, find_family
 from wsd.runtime.request import GenerationRequest
+from wsd.runtime.text_encoder_choice import choose_encoders
+from wsd.spec.manifest import Manifest
 from wsd.util.progress import Quiet
 
 T5 = "text_encoder_3"
@@ -306,6 +308,27 @@ def test_the_page_leaves_out_what_a_bundle_without_t5_lacks(manifests, javascrip
         for name in ("model", "library", "toolchain"):
             del manifest[name]
     assert chosen == without
+
+
+@pytest.mark.full
+def test_the_commands_leave_out_the_same(manifests, javascript):
+    whole, without = manifests
+
+    def read(found):
+        return Manifest.model_validate_json(json.dumps(found))
+
+    chosen = choose_encoders(read(whole), wanted=False)
+    page = javascript({"call": "choose_encoders", "manifest": whole, "wanted": False})
+    # What it requires of a GPU is for the page alone.
+    requires = {"requires": chosen.requires}
+    assert chosen == read(page).model_copy(update=requires)
+    assert chosen.conditioning == read(without).conditioning
+    assert list(chosen.find_inconsistencies()) == []
+    assert choose_encoders(chosen, wanted=False) is chosen
+    with pytest.raises(UsageError, match="has no third text encoder"):
+        choose_encoders(chosen, wanted=True)
+    for wanted in (True, None):
+        assert choose_encoders(manifest := read(whole), wanted) is manifest
 
 
 @pytest.mark.full

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ from tvm.relax import op
 
 from relax_functions import relax_function
 from speck import SPECK
-from wsd.compiler import driver
+from wsd.compiler import driver, tvm_compat
 from wsd.compiler.dump import Dump
 from wsd.compiler.match.replace import shader_variants
 from wsd.compiler.pipeline import (
@@ -284,7 +286,7 @@ class TimedHost:
 
     adapter = KernelAdapter(
         vendor="google", architecture="swiftshader", description="SwiftShader",
-        features=frozenset(), threads=256,
+        features=frozenset({"timestamp-query"}), threads=256,
         shared_bytes=16384, subgroup_size=(0, 0), subgroup_matrices=frozenset(),
     )  # fmt: skip
 
@@ -298,7 +300,9 @@ class TimedHost:
     def hold(self, inputs):
         pass
 
-    def run_generated(self, kernel, repeat):
+    def run_generated(self, kernel, repeat, seconds=None):
+        # Only the first run of a kernel that may hang is limited.
+        assert (seconds is None) == (kernel.code in self.repeats or not self.repeats)
         self.repeats.setdefault(kernel.code, []).append(repeat)
         first = next(iter(self.repeats)) == kernel.code
         zeros = {name: np.zeros(count, dtype) for name, (count, dtype) in kernel.written.items()}
@@ -325,6 +329,79 @@ def test_a_candidate_that_is_far_slower_is_run_once(
         assert [found[0] for found in repeats] == [1] * 3
         assert all(len(found) > 1 and found[1] > 1 for found in repeats)
         assert (tuned.before, tuned.after) == (own, others)
+
+
+def hang(_):
+    time.sleep(60)
+
+
+def crash(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(hang, "it took more than 0.5 s"), (crash, "its process ended with code -9")],
+)
+def test_a_schedule_that_hangs_or_crashes_tvm_fails_and_the_search_goes_on(
+    fault, reason, linear, candidates, monkeypatch, capsys
+):
+    candidates, build = list(candidates)[:3], tvm_compat.build_functions
+    bad = candidates[1].mod["main"]
+
+    def build_functions(functions):
+        return fault(functions) if bad in functions.values() else build(functions)
+
+    monkeypatch.setattr(tvm_compat, "build_functions", build_functions)
+    monkeypatch.setattr(tune_schedules, "_CANDIDATE_SECONDS", 0.5)
+    monkeypatch.setattr(tune_schedules, "schedule_candidates", lambda _: candidates)
+    host = TimedHost(2.0, 1.0)
+    budget = Budget(3, time.monotonic() + 60)
+    assert tune_function(host, "linear", linear, budget, 0) is not None
+    # WSD's own schedule, and two of three candidates.
+    assert len(host.repeats) == 3
+    assert budget.trials == 0
+    said = f"linear: a schedule fails, TVM does not compile it: {reason}\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.slow
+def test_a_schedule_that_hangs_dawn_fails_and_the_search_goes_on(
+    linear, candidates, monkeypatch, capsys
+):
+    class Hanging(TimedHost):
+        def run_generated(self, kernel, repeat, seconds=None):
+            result = super().run_generated(kernel, repeat, seconds)
+            if len(self.repeats) == 2:
+                raise TimeoutError("it took more than 30 s")
+            return result
+
+    monkeypatch.setattr(tune_schedules, "schedule_candidates", lambda _: list(candidates)[:3])
+    host = Hanging(2.0, 1.0)
+    budget = Budget(3, time.monotonic() + 60)
+    assert tune_function(host, "linear", linear, budget, 0) is not None
+    assert len(host.repeats) == 4
+    assert "linear: a schedule fails, Dawn does not run it: it took" in capsys.readouterr().err
+
+
+def test_an_adapter_that_times_nothing_is_refused_before_a_model_is_traced(monkeypatch, tmp_path):
+    host = TimedHost(1.0, 1.0)
+    host.adapter = replace(TimedHost.adapter, features=frozenset())
+    monkeypatch.setattr(tune_schedules, "open_kernel_host", lambda: nullcontext(host))
+    monkeypatch.setattr(tune_schedules, "fuse_family", None)
+    with pytest.raises(ToolError, match="does not time kernels"):
+        tune_family(SPECK, SPECK.sizes, "f32", tmp_path / "new", 1, 1, 0, 1.05, (), Quiet())
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_an_adapter_is_opened(
+    monkeypatch, tmp_path
+):
+    (tmp_path / "new").write_text("a file")
+    monkeypatch.setattr(tune_schedules, "open_kernel_host", None)
+    with pytest.raises(NotADirectoryError):
+        tune_family(SPECK, SPECK.sizes, "f32", tmp_path / "new", 1, 1, 0, 1.05, (), Quiet())
 
 
 def test_an_adapter_without_a_vendor_is_refused(monkeypatch, tmp_path):

@@ -16,7 +16,13 @@ from wsd.bundle.attestations import write_attestations
 from wsd.bundle.classic import write_classic
 from wsd.bundle.earlier_attestations import check_current
 from wsd.bundle.layout import is_page_file
-from wsd.bundle.manifest import FILE_NAME, read_index, read_manifest, write_index
+from wsd.bundle.manifest import (
+    FILE_NAME,
+    find_manifests,
+    read_index,
+    read_manifest,
+    write_index,
+)
 from wsd.bundle.page_chain import link_page, unlinked_page
 from wsd.bundle.tree import list_files
 from wsd.bundle.verify import check_bundle
@@ -58,16 +64,21 @@ def join_bundles(bundles: Sequence[Path], out: Path, *, classic: bool = False) -
             are of an earlier type.
     """
     check_absent(out)
+    # What the lists of models tell comes first: every byte is read afterwards.
     for bundle in bundles:
-        check_bundle(bundle)
-        check_current(bundle)
-    _check_pages(bundles)
+        find_manifests(bundle)
     models = _sort_models(bundles)
+    folders = list(_choose_folders(models))
     if classic:
         check_names(_list_pipelines(models))
+    for bundle in bundles:
+        check_current(bundle)
+    for bundle in bundles:
+        check_bundle(bundle)
+    _check_pages(bundles)
     with write_folder_atomically(out) as scratch:
         _copy(bundles[0], scratch, filter(is_page_file, list_files(bundles[0])))
-        entries = [_copy_model(model, folder, scratch) for model, folder in _choose_folders(models)]
+        entries = [_copy_model(model, folder, scratch) for model, folder in folders]
         write_index(entries, scratch)
         link_page(scratch)
         if classic:

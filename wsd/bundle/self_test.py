@@ -126,7 +126,7 @@ def find_fixtures(checkpoint: Checkpoint, given: Path | None) -> Path | None:
     own = checkpoint.source.extra_file(FILE_NAME) if given is None else None
     if own is None:
         return given
-    if (component := _find_other_weights(_read_fixtures(own), checkpoint)) is not None:
+    if (component := _find_other_weights(read_fixtures(own), checkpoint)) is not None:
         _LOG.warning(
             "%s is of other weights of %s, so the bundle has no self-test: wsd expect writes one",
             own, component,
@@ -150,9 +150,7 @@ def select_stages(path: Path, checkpoint: Checkpoint, library: Library) -> SelfT
         CheckpointError: if the file is unreadable, of other weights, or names a stage that no model
             has, as files from before the roles were renamed do.
     """
-    fixtures = _read_fixtures(path)
-    if (component := _find_other_weights(fixtures, checkpoint)) is not None:
-        raise CheckpointError(f"{path} is of other weights of {component}", _HINT)
+    fixtures = check_fixtures(path, checkpoint)
     family = checkpoint.family
     # Text encoders, and those that were left out since.
     encoders = {encoder.id for encoder in family.text_encoders()}
@@ -168,7 +166,31 @@ def select_stages(path: Path, checkpoint: Checkpoint, library: Library) -> SelfT
     return SelfTest(stages=stages) if stages else None
 
 
-def _read_fixtures(path: Path) -> Fixtures:
+def check_fixtures(path: Path, checkpoint: Checkpoint) -> Fixtures:
+    """Read fixtures, which must be of a checkpoint's weights.
+
+    Args:
+        path: what :func:`write_fixtures` wrote.
+        checkpoint: whose files are digested, once for each process.
+
+    Raises:
+        CheckpointError: if the file is unreadable, or of other weights.
+    """
+    fixtures = read_fixtures(path)
+    if (component := _find_other_weights(fixtures, checkpoint)) is not None:
+        raise CheckpointError(f"{path} is of other weights of {component}", _HINT)
+    return fixtures
+
+
+def read_fixtures(path: Path) -> Fixtures:
+    """Read fixtures.
+
+    Args:
+        path: what :func:`write_fixtures` wrote.
+
+    Raises:
+        CheckpointError: if the file is unreadable.
+    """
     return read_typed(path, _FIXTURES, CheckpointError, _HINT)
 
 

@@ -39,7 +39,7 @@ from wsd.models.config_rules import Config
 from wsd.models.family import Component, Family
 from wsd.models.fine_tunes import FINE_TUNES, find_adapter_fine_tune
 from wsd.models.instantiate import build_skeleton
-from wsd.models.resolution import is_size
+from wsd.models.resolution import is_size, note_untrained
 from wsd.models.schedule_options import (
     NO_OPTIONS,
     Denoising,
@@ -181,7 +181,7 @@ def open_checkpoint(
     if text_encoders is not None:
         source = TextEncodersOverride(source, open_text_encoders(text_encoders, family), family)
     family = choose_encoders(family, source)
-    options = _follow_adapters(family, adapters, options)
+    options = follow_adapters(family, adapters, options)
     if vae is not None:
         source = VaeOverride(source, vae, family)
     checker = None
@@ -193,14 +193,30 @@ def open_checkpoint(
     if checker is not None:
         checker.image_processor(checkpoint.family.component(SAFETY_CHECKER).config["image_size"])
     complete = _without_missing_parts(checkpoint.family, source)
-    applied = tuple(AppliedAdapter(open_adapter(file, complete), scale) for file, scale in adapters)
-    merged = WithAdapters(source, applied) if applied else source
-    return replace(
-        checkpoint, family=complete, source=merged, safety_checker=checker, adapters=applied
+    checkpoint = replace(checkpoint, family=complete, safety_checker=checker)
+    return merge_adapters(checkpoint, adapters)
+
+
+def merge_adapters(checkpoint: Checkpoint, adapters: Sequence[tuple[Path, float]]) -> Checkpoint:
+    """Return a checkpoint with adapters merged into its weights.
+
+    Args:
+        checkpoint: without them.
+        adapters: files of adapters and their scales, in the order in which they are applied.
+
+    Raises:
+        CheckpointError: as :func:`wsd.checkpoint.adapters.adapter.open_adapter`.
+    """
+    if not adapters:
+        return checkpoint
+    applied = tuple(
+        AppliedAdapter(open_adapter(file, checkpoint.family), scale) for file, scale in adapters
     )
+    source = WithAdapters(checkpoint.source, applied)
+    return replace(checkpoint, source=source, adapters=applied)
 
 
-def _follow_adapters(
+def follow_adapters(
     family: Family, adapters: Sequence[tuple[Path, float]], options: ScheduleOptions
 ) -> ScheduleOptions:
     """Return options with the fine-tune that an adapter makes of a checkpoint, and say so.
@@ -208,6 +224,11 @@ def _follow_adapters(
     LCM, Lightning, Hyper and the like are published as adapters too, and draw only with a
     scheduler, steps and guidance of their own. Whoever names a fine-tune or a scheduler is not
     contradicted.
+
+    Args:
+        family: the checkpoint's.
+        adapters: files of adapters and their scales.
+        options: what a person says about how it is denoised.
     """
     if not options.draws or options.fine_tune is not None or options.scheduler is not None:
         return options
@@ -289,26 +310,6 @@ def add_safety_checker(
     return with_checker, WithSafetyChecker(source, folder, with_checker), folder
 
 
-def read_checker_variant(family: Family, path: Path) -> Family:
-    """Return a family with the safety checker that a folder's configuration describes.
-
-    Args:
-        family: the registry's entry.
-        path: the checker's own folder, or a diffusers folder that has one; no weights are read.
-
-    Raises:
-        UsageError: if the family's architecture has no safety checker.
-        CheckpointError: if the configuration is refused.
-    """
-    component = require_safety_checker(family)
-    folder = SafetyCheckerFolder(path, component)
-    with_checker = family.with_safety_checker(component)
-    findings = compare_config(with_checker, component, folder.config(), folder.config_place)
-    for note in findings.notes:
-        _LOG.warning("%s", note)
-    return apply_changes(with_checker, {component.id: findings.changes})
-
-
 def require_safety_checker(family: Family) -> Component:
     """Return the safety checker that a family can have, as it was published.
 
@@ -377,7 +378,7 @@ def read_configurations(
         CheckpointError: if a file is missing, or a key of it is refused.
     """
     pipeline, notes = _read_pipeline(family, source)
-    variant, more = _read_configs(family, source, options.sizes or family.sizes)
+    variant, more = _read_configs(family, source, options)
     for note in (*notes, *more):
         _LOG.warning("%s", note)
     if pipeline.empty_negative is not None:
@@ -410,14 +411,14 @@ def _read_pipeline(family: Family, source: WeightSource) -> tuple[PipelineFindin
 
 
 def _read_configs(
-    family: Family, source: WeightSource, sizes: tuple[Size, ...]
+    family: Family, source: WeightSource, options: ScheduleOptions
 ) -> tuple[Family, list[str]]:
     """Return the family with the classes and keys changed that select a variant, and notes.
 
     Args:
         family: the registry's entry.
         source: the checkpoint.
-        sizes: width and height in pixels of each picture size that is asked for.
+        options: what a person says, the picture sizes among it.
 
     Raises:
         CheckpointError: for a configuration that is refused.
@@ -429,15 +430,35 @@ def _read_configs(
     notes: list[str] = []
     for component in family.components:
         found = configs.get(component.id)
+        if component.role == DENOISER:
+            notes += _note_sizes(family, source, component, found, options)
         if found is None:
             continue
         place = source.config_place(component)
         findings = compare_config(family, component, found, place)
         changes[component.id] = findings.changes
         notes += findings.notes
-        if component.role == DENOISER:
-            notes += _note_own_size(family, found, place, sizes)
     return apply_changes(family, changes), notes
+
+
+def _note_sizes(
+    family: Family,
+    source: WeightSource,
+    denoiser: Component,
+    found: Config | None,
+    options: ScheduleOptions,
+) -> Iterator[str]:
+    """Say that a denoiser was trained for other sizes than those that are asked for.
+
+    A checkpoint that states a size of its own was trained further, for that.
+    """
+    own = None if found is None else found.get("sample_size")
+    if found is None or own is None or own == denoiser.config.get("sample_size"):
+        tune = FINE_TUNES[options.fine_tune].size if options.fine_tune is not None else None
+        yield from note_untrained(family, options.sizes, () if tune is None else (tune,))
+    else:
+        place = source.config_place(denoiser)
+        yield from _note_own_size(family, found, place, options.sizes or family.sizes)
 
 
 def _note_own_size(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import glob
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from wsd.checkpoint.absent_weights import AbsentWeights
 from wsd.checkpoint.checkpoint import (
     Checkpoint,
     add_safety_checker,
     choose_encoders,
+    follow_adapters,
+    merge_adapters,
     open_checkpoint,
     open_source,
-    read_checker_variant,
     read_configurations,
     require_safety_checker,
 )
@@ -39,6 +42,7 @@ from wsd.errors import CheckpointError, UsageError
 from wsd.models.family import Component, Family
 from wsd.models.schedule_options import NO_OPTIONS, NOT_DENOISED, ScheduleOptions
 from wsd.spec.roles import TEXT_ENCODER, VAE_DECODER
+from wsd.spec.tensor import Size
 
 _LOG = logging.getLogger(__name__)
 
@@ -95,8 +99,7 @@ def choose_checkpoint(
         UsageError: if both are given, or if neither is and the family ships no weights.
         CheckpointError: if ``weights`` is not a checkpoint.
     """
-    if weights is not None and seed is not None:
-        raise UsageError("--weights and --random-weights exclude each other", "pass one of the two")
+    _check_one(weights, seed)
     if weights is not None:
         return find_checkpoint(weights, family, own_vae=own_vae, own_encoders=own_encoders)
     if seed is not None:
@@ -107,6 +110,11 @@ def choose_checkpoint(
             "pass --weights FOLDER or a hub id; for a trial, --random-weights 0",
         )
     return family.weights
+
+
+def _check_one(weights: str | None, seed: int | None) -> None:
+    if weights is not None and seed is not None:
+        raise UsageError("--weights and --random-weights exclude each other", "pass one of the two")
 
 
 def open_chosen(
@@ -169,12 +177,11 @@ def read_variant(
     vae: str | None = None,
     safety_checker: str | None = None,
     text_encoders: str | None = None,
+    sizes: Sequence[Size] = (),
 ) -> Family:
     """Return the variant of a family that a checkpoint's configurations select, for a compiler.
 
-    Of the hub, configurations alone are fetched. What is on this machine is opened as for a build,
-    so that a fault of it is found before a model is compiled for it; only its scheduler does not
-    matter to a compiler.
+    Only a checkpoint's scheduler does not matter to a compiler; see :func:`open_planned`.
 
     Args:
         family: the model.
@@ -182,33 +189,77 @@ def read_variant(
         vae: the value of ``--vae``, or None.
         safety_checker: the value of ``--safety-checker``, or None.
         text_encoders: the value of ``--text-encoders``, or None.
+        sizes: the values of ``--size``, about which there may be notes.
 
     Raises:
-        UsageError: as :func:`choose_checkpoint`.
-        CheckpointError: if a checkpoint, a VAE or a safety checker cannot be found, or its
-            configurations are refused.
+        UsageError, CheckpointError: as :func:`open_planned`.
     """
+    options = replace(NOT_DENOISED, sizes=tuple(sizes))
+    return open_planned(
+        family, weights, vae=vae, options=options, safety_checker=safety_checker,
+        text_encoders=text_encoders,
+    ).family  # fmt: skip
+
+
+def open_planned(
+    family: Family,
+    weights: str | None,
+    seed: int | None = None,
+    tokenizer: Path | None = None,
+    vae: str | None = None,
+    options: ScheduleOptions = NO_OPTIONS,
+    safety_checker: str | None = None,
+    adapters: Sequence[tuple[str, float]] = (),
+    text_encoders: str | None = None,
+) -> Checkpoint:
+    """Open the checkpoint that the options of a command name, without its weights.
+
+    It has the variant of the family and the scheduler that :func:`open_chosen` finds. Random
+    weights are not drawn, a model that ships no weights is taken as it was published, and of the
+    hub configurations alone are fetched, and adapters. What is on this machine is opened as for a
+    build, so that a fault of it is found before a model is compiled for it.
+
+    Args:
+        family: the model.
+        weights: the value of ``--weights``, or None.
+        seed: the value of ``--random-weights``, or None.
+        tokenizer: the value of ``--tokenizer``, or None.
+        vae: the value of ``--vae``, or None.
+        options: those of the schedule.
+        safety_checker: the value of ``--safety-checker``, or None.
+        adapters: the values of ``--lora``: what names a file, and its scale.
+        text_encoders: the value of ``--text-encoders``, or None.
+
+    Raises:
+        UsageError: if both weights and a seed are given, and for options that do not suit the
+            family.
+        CheckpointError: if a checkpoint or a part of one cannot be found, or its configurations
+            are refused.
+    """
+    _check_one(weights, seed)
     place = None if weights is None else _find(weights, "checkpoint", _TAKES)
     other = None if vae is None else _find(vae, "VAE", _VAE_TAKES)
     checker = None if safety_checker is None else _find_checker(safety_checker)
     encoders = None if text_encoders is None else _find_encoders(text_encoders)
-    if checker is not None and place is None and other is None:
-        # A model that ships no weights can be compiled with a checker too.
-        if isinstance(checker, HubId):
-            checker = _open_checker(checker, require_safety_checker(family)).folder
-        return read_checker_variant(family, checker)
-    if not any(isinstance(found, HubId) for found in (place, other, checker, encoders)):
+    is_absent = seed is not None or (place is None and family.weights is None)
+    if not is_absent and not any(isinstance(p, HubId) for p in (place, other, checker, encoders)):
         return open_chosen(
-            family, weights, vae=vae, options=NOT_DENOISED, safety_checker=safety_checker,
-            text_encoders=text_encoders,
-        ).family  # fmt: skip
+            family, weights, seed, tokenizer, vae, options, safety_checker, adapters, text_encoders
+        )
     if isinstance(other, HubId):
         other = _fetch_vae_configuration(other, family)
     source: WeightSource
-    if not isinstance(place, HubId):
+    if is_absent:
+        source = AbsentWeights(family)
+    elif not isinstance(place, HubId):
         source = open_source(choose_checkpoint(family, weights, None), family)
     elif place.file:
         source = _RemoteFile(find_remote_file(place), family)
+        if options.draws:
+            _LOG.warning(
+                "%s is not fetched for a plan: how it is denoised is what %s was published with, "
+                "and a build takes what the file says", place, family.name,
+            )  # fmt: skip
     else:
         components = _own_components(family, own_vae=other is None, own_encoders=encoders is None)
         source = open_source(_open_hub(place, components).folder, family)
@@ -221,13 +272,16 @@ def read_variant(
     if encoders is not None:
         source = TextEncodersOverride(source, open_text_encoders(encoders, family), family)
     family = choose_encoders(family, source)
+    files = [(find_adapter(text), scale) for text, scale in adapters]
+    options = follow_adapters(family, files, options)
     if other is not None:
         source = VaeOverride(source, other, family)
     if checker is not None:
         if isinstance(checker, HubId):
             checker = _open_checker(checker, require_safety_checker(family)).folder
         family, source, _ = add_safety_checker(family, source, checker)
-    return read_configurations(family, source, NOT_DENOISED).family
+    planned = read_configurations(family, source, options)
+    return merge_adapters(planned, files)
 
 
 def find_checkpoint(
@@ -392,12 +446,25 @@ def _open_checker(hub_id: HubId, component: Component) -> Snapshot:
 
 
 class _RemoteFile(SingleFile):
-    """A single file of the hub that is not fetched: it has no configurations to read."""
+    """A single file of the hub that is not fetched: it has no configurations to read.
+
+    What it says of how it is denoised is not known, and neither is which text encoders it lacks.
+    """
 
     @property
     def markers(self) -> frozenset[str]:
         """Return none: they decide how pictures are drawn, and not what is compiled."""
         return frozenset()
+
+    @property
+    def stated_prediction(self) -> str:
+        """Return nothing: it is not read either."""
+        return ""
+
+    def lacks(self, component: Component) -> bool:
+        """Tell that nothing is lacking; whoever knows better leaves a text encoder out."""
+        del component
+        return False
 
 
 def _own_components(family: Family, *, own_vae: bool, own_encoders: bool) -> list[Component]:

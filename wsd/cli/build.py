@@ -36,11 +36,10 @@ from wsd.spec.tensor import Size
 from wsd.util.terminal import say
 
 if TYPE_CHECKING:
-    from wsd.checkpoint.checkpoint import Checkpoint
     from wsd.compiler.library import Library
     from wsd.compiler.schedule_database import ChosenDatabases
     from wsd.models.registry import Family
-    from wsd.models.schedule_options import Denoising, ScheduleOptions
+    from wsd.models.schedule_options import ScheduleOptions
     from wsd.util.progress import Progress
 
 _LOG = logging.getLogger(__name__)
@@ -88,7 +87,7 @@ def compile(  # noqa: A001 - the command's name
     With --weights, --vae and --safety-checker it is compiled as their configurations say.
     """
     from wsd.bundle.precompiled import write_compiled
-    from wsd.models.resolution import check_sizes_early
+    from wsd.models.resolution import check_sizes_early, note_untrained
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
@@ -100,8 +99,12 @@ def compile(  # noqa: A001 - the command's name
         family.check_text_only()
     if deep_cache:
         family.with_deep_cache()
+    _check_database(database, dtype)
     if chosen.is_given:
-        family = chosen.variant()
+        family = chosen.variant(sizes)
+    else:
+        for note in note_untrained(family, sizes):
+            _LOG.warning("%s", note)
     family = _choose_functions(family, prompt_chunks, text_only=text_only, deep_cache=deep_cache)
     with Progress() as progress:
         library = _find_library(
@@ -199,10 +202,10 @@ def build(
     from wsd.bundle.builder import build_bundle, check_model_name
     from wsd.bundle.example_pictures import read_examples
     from wsd.bundle.plan import describe_plan
+    from wsd.bundle.self_test import check_fixtures, read_fixtures
     from wsd.checkpoint.tokenizer import check_tokenizers
     from wsd.compiler.library import read_library
     from wsd.models.resolution import check_sizes_early
-    from wsd.models.schedule_options import compose_denoising
     from wsd.util.files import check_absent
     from wsd.util.progress import Progress
 
@@ -212,33 +215,29 @@ def build(
         family.check_text_only()
     if deep_cache:
         family.with_deep_cache()
+    _check_database(database, dtype)
     if library is not None:
         schedule = replace(schedule, sizes=read_library(library).sizes)
     if plan:
-        denoising: Denoising | Checkpoint
-        # A model that ships no weights is planned without them.
-        if family.weights is None and not chosen.is_given:
-            denoising = compose_denoising(family, None, frozenset(), schedule, family.name)
-            for note in denoising.notes:
-                _LOG.warning("%s", note)
-        else:
-            denoising = chosen.open(schedule)
+        planned = chosen.plan(schedule)
+        family = _choose_functions(
+            planned.family, prompt_chunks, text_only=text_only, deep_cache=deep_cache
+        )
         with Progress() as progress:
-            planned = _choose_functions(
-                denoising.family, prompt_chunks, text_only=text_only, deep_cache=deep_cache
-            )
             compiled = _find_library(
-                planned, dtype, sizes, library, progress, dump, chosen.compile_options(), database,
+                family, dtype, sizes, library, progress, dump, chosen.compile_options(), database,
                 no_database=no_database,
             )  # fmt: skip
-        default = denoising.default_scheduler
-        for line in describe_plan(denoising.family, compiled, denoising.scheduler, default):
+        default = planned.default_scheduler
+        for line in describe_plan(planned.family, compiled, planned.scheduler, default):
             say(line)
         return
     if out is None:
         raise click.UsageError("Missing option '--out'.")
     check_absent(out)
     _check_page(library)
+    if expected is not None:
+        read_fixtures(expected)
     if name is not None:
         check_model_name(name)
     if layout == CLASSIC:
@@ -246,6 +245,8 @@ def build(
     examples = None if pictures is None else read_examples(pictures)
     checkpoint = chosen.open(schedule)
     check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
+    if expected is not None:
+        check_fixtures(expected, checkpoint)
     compiled_for = _choose_functions(
         checkpoint.family, prompt_chunks, text_only=text_only, deep_cache=deep_cache
     )
@@ -326,6 +327,18 @@ def _find_library(
     library = open_library(folder)
     check_library(library, family, checkpoint)
     return library
+
+
+def _check_database(folder: Path | None, dtype: str | None) -> None:
+    """Refuse a database that no checkpoint can be compiled with here, before one is opened."""
+    if folder is None:
+        return
+    from wsd.compiler.schedule_database import check_database, read_database
+    from wsd.compiler.tvm_compat import version
+
+    database = read_database(folder)
+    wanted = replace(database.target, tvm=version(), dtype=dtype or "f32")
+    check_database(database, wanted, folder)
 
 
 def _choose_databases(
@@ -453,7 +466,7 @@ def verify(
     from wsd.bundle.manifest import REBUILD
     from wsd.bundle.verify import verify_bundle
     from wsd.errors import UsageError
-    from wsd.supply_chain.signature import check_signature, choose_signer
+    from wsd.supply_chain.signature import check_readable, check_signature, choose_signer
 
     signer = choose_signer(
         signature,
@@ -470,6 +483,8 @@ def verify(
             f"{folder} is an adapter's bundle, which has no provenance that could be signed",
             "leave --signature out",
         )
+    if signature is not None and signer is not None:
+        check_readable(signature, signer)
     faults = list(verify_adapter_bundle(folder) if is_adapter else verify_bundle(folder))
     for fault in faults:
         say(fault)

@@ -22,8 +22,7 @@ from wsd.util.scratch import keep_temporary_files
 from wsd.util.stops import Stopped, raise_for_stops
 from wsd.util.terminal import say
 
-# Exit codes of shells for programs that a signal ended.
-_INTERRUPTED = 128 + signal.SIGINT
+# Exit code of shells for programs that a signal ended.
 _READER_GONE = 128 + 13  # SIGPIPE, which Windows does not have
 # TVM is no dependency of WSD, because bundles of compiled libraries are built without it.
 _TVM = ("tvm", "tvm_ffi")
@@ -53,7 +52,7 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
 
 def _run_explained(command: click.Command, name: str, arguments: list[str] | None) -> int:
     try:
-        with raise_for_stops(), keep_temporary_files():
+        with raise_for_stops(_report_stop), keep_temporary_files():
             code = _invoke(command, name, arguments)
             if sys.stdout is not None:
                 # Otherwise Python would write the rest at its end, and nobody could report a
@@ -73,11 +72,9 @@ def _run_explained(command: click.Command, name: str, arguments: list[str] | Non
             f"see: {place.command_path if place else name} --help",
         )
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _complain("interrupted", _STOPPED_HINT)
-        return _INTERRUPTED
+        return _report_stop(signal.SIGINT)
     except Stopped as stop:
-        _complain(f"stopped by {stop.name}", _STOPPED_HINT)
-        return int(str(stop.code))
+        return _report_stop(stop.number)
     except BrokenPipeError:
         if not _has_reader_gone():
             raise
@@ -90,6 +87,13 @@ def _run_explained(command: click.Command, name: str, arguments: list[str] | Non
         _drop_unwritten(sys.stdout)
         _complain(explained.message, explained.hint)
     return 2
+
+
+def _report_stop(number: int) -> int:
+    """Say that a signal ended the command; returns the exit code of shells for it."""
+    name = signal.Signals(number).name
+    _complain("interrupted" if number == signal.SIGINT else f"stopped by {name}", _STOPPED_HINT)
+    return 128 + number
 
 
 def _invoke(command: click.Command, name: str, arguments: list[str] | None) -> int:

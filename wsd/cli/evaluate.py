@@ -29,6 +29,7 @@ from wsd.cli.options import (
     schedule_options,
     settings_option,
     sizes_option,
+    text_encoder_3_option,
     weights_option,
     write_report,
 )
@@ -103,23 +104,28 @@ def reference(
 @request_options("images")
 @picture_options
 @schedule_options
+@text_encoder_3_option
 @host_option
 @settings_option
 @click.option("--json", "json_path", type=OUTPUT_FILE, help="The findings.")
 def parity(
     folder: Path, chosen: CheckpointChoice, request: GenerationRequest, schedule: ScheduleOptions,
     out: Path, host: str, json_path: Path | None, picture: GivenPicture | None,
-    settings: DiffusionSettings | None,
+    settings: DiffusionSettings | None, text_encoder_3: bool | None,
 ) -> None:  # fmt: skip
     """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
     from wsd.bundle.manifest import find_manifest, read_manifest
     from wsd.evaluate.parity import compare, describe
+    from wsd.runtime.developer_build import check_developer_tvm
     from wsd.runtime.png import write_pngs
     from wsd.runtime.settings import settle_request
+    from wsd.runtime.text_encoder_choice import choose_encoders
     from wsd.runtime.validation import check_picture
     from wsd.util.progress import Progress
 
-    manifest = read_manifest(find_manifest(folder, chosen.model))
+    manifest = choose_encoders(read_manifest(find_manifest(folder, chosen.model)), text_encoder_3)
+    # Before a checkpoint is fetched, or drawn at random.
+    check_developer_tvm(folder, manifest)
     if settings is not None:
         request = settle_request(manifest, request, settings)
     request, picture = check_picture(manifest, request, picture)
@@ -129,7 +135,7 @@ def parity(
     checkpoint = chosen.like(manifest).open(schedule)
     found = compare(
         folder, checkpoint, request, find_host(host), Progress(), model=described.name,
-        picture=picture, settings=settings,
+        picture=picture, settings=settings, text_encoder_3=text_encoder_3,
     )  # fmt: skip
     for line in describe(found):
         say(line)
@@ -146,7 +152,7 @@ def parity(
     ),
     Unused(
         ("--size", "--repeats", "--kernels", "--ignore-rules", "--host", "--most", "--load-lora",
-         "--compare"),
+         "--compare", "--text-encoder-3"),
         beside="--visit",
         hint="a visit is to the page as it is, in Chromium: leave them out",
     ),
@@ -160,6 +166,7 @@ def parity(
               help="Calls of each stage that are timed.")  # fmt: skip
 @kernels_option
 @ignored_rules_option
+@text_encoder_3_option
 @host_option
 @click.option("--most", type=click.IntRange(0), default=8, show_default=True,
               help="Kernels of a stage that are listed.")  # fmt: skip
@@ -179,35 +186,45 @@ def parity(
 @adapters_option
 def bench(
     folder: Path, model: str | None, visit: bool, size: tuple[int, int] | None, repeats: int,
-    kernels: str, ignored_rules: str | None, host: str, most: int, json_path: Path | None,
-    plot: Path | None, lora: Path | None, compare: bool, weights: str | None,
-    random_weights: int | None, adapters: tuple[tuple[str, float], ...],
+    kernels: str, ignored_rules: str | None, text_encoder_3: bool | None, host: str, most: int,
+    json_path: Path | None, plot: Path | None, lora: Path | None, compare: bool,
+    weights: str | None, random_weights: int | None, adapters: tuple[tuple[str, float], ...],
 ) -> None:  # fmt: skip
     """Time a bundle's stages and kernels on this machine, or visits to its page."""
     from wsd.bundle.manifest import find_manifest, read_manifest
     from wsd.bundle.merged_adapters import check_adapters
+    from wsd.evaluate.baselines import check_packages
     from wsd.evaluate.benchmark import bench as measure
     from wsd.evaluate.benchmark import describe
-    from wsd.evaluate.benchmark_plot import draw_plot
+    from wsd.evaluate.benchmark_plot import check_plotting, draw_plot
+    from wsd.runtime.developer_build import check_developer_tvm
     from wsd.runtime.driver import LoadOptions
     from wsd.runtime.request import GenerationRequest
+    from wsd.runtime.text_encoder_choice import choose_encoders
     from wsd.runtime.validation import check_request
     from wsd.util.files import write_atomically
     from wsd.util.progress import Progress
 
+    if plot is not None:
+        check_plotting()
     if visit:
         _time_visits(folder, model, json_path, plot)
         return
     checkpoint = None
     if compare:
-        manifest = read_manifest(find_manifest(folder, model))
+        manifest = choose_encoders(read_manifest(find_manifest(folder, model)), text_encoder_3)
+        # Before a checkpoint is fetched, or drawn at random.
+        check_developer_tvm(folder, manifest)
+        check_packages()
         check_request(manifest, GenerationRequest(prompt="", size=size))
         chosen = CheckpointChoice(
             manifest.model.name, weights, random_weights=random_weights, adapters=adapters
         )
         checkpoint = chosen.like(manifest).open()
         check_adapters(manifest, checkpoint)
-    options = LoadOptions(kernels=kernels, ignored_rules=ignored_rules)
+    options = LoadOptions(
+        kernels=kernels, ignored_rules=ignored_rules, text_encoder_3=text_encoder_3
+    )
     found = measure(
         folder, model, size, repeats, options, find_host(host), Progress(), checkpoint, lora
     )

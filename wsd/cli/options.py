@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from wsd.spec.skip_layer_guidance import DEFAULT_SCALE as SKIP_SCALE
 from wsd.spec.skip_layer_guidance import DEFAULT_START as SKIP_START
 from wsd.spec.skip_layer_guidance import DEFAULT_STOP as SKIP_STOP
 from wsd.spec.tensor import Size
-from wsd.util.files import check_file_target, check_folder_target
+from wsd.util.files import check_empty_target, check_file_target, check_folder_target
 from wsd.util.terminal import say
 
 if TYPE_CHECKING:
@@ -194,6 +194,7 @@ class OutputPath(click.ParamType[Path]):
 
 NEW_FOLDER = OutputPath("DIR", check_folder_target)
 OUTPUT_FILE = OutputPath("FILE", check_file_target)
+EMPTY_FOLDER = OutputPath("DIR", check_empty_target)
 
 
 class KernelsType(click.ParamType[str]):
@@ -278,7 +279,7 @@ text_only_option = click.option(
     help="Leave out what encodes a picture that is given: functions, and weights.",
 )  # fmt: skip
 dump_option = click.option(
-    "--dump-ir", "dump", metavar="DIR", type=click.Path(path_type=Path),
+    "--dump-ir", "dump", type=EMPTY_FOLDER,
     help="Write the IR after each pass and every shader to a new or empty folder. Compiles even "
          "if the library is cached, and does not change the library.",
 )  # fmt: skip
@@ -312,6 +313,11 @@ kernels_option = click.option(
 ignored_rules_option = click.option(
     "--ignore-rules", "ignored_rules", metavar="NAMES",
     help="Selection rules of the bundle that do not count, separated by commas; for support cases.",
+)  # fmt: skip
+text_encoder_3_option = click.option(
+    "--text-encoder-3/--no-text-encoder-3", default=None,
+    help="Whether Stable Diffusion 3.5's third text encoder (T5) is loaded; if the bundle has it "
+    "unless given.",
 )  # fmt: skip
 host_option = click.option(
     "--host", type=click.Choice(("chromium", "node")), default="chromium", show_default=True,
@@ -493,8 +499,11 @@ class CheckpointChoice:
         has = all(encoder in manifest.conditioning.encoders for encoder in optional)
         return replace(self, model=name, text_encoder_3=has if optional else None)
 
-    def variant(self) -> Family:
+    def variant(self, sizes: Sequence[Size] = ()) -> Family:
         """Return the family as the checkpoint's configurations have it, for a compiler.
+
+        Args:
+            sizes: those that are asked for, about which there may be notes.
 
         Raises:
             UsageError, CheckpointError: as :func:`wsd.checkpoint.resolve.read_variant`.
@@ -502,8 +511,24 @@ class CheckpointChoice:
         from wsd.checkpoint.resolve import read_variant
 
         return read_variant(
-            self.family(), self.weights, self.vae, self.safety_checker, self.text_encoders
+            self.family(), self.weights, self.vae, self.safety_checker, self.text_encoders, sizes
         )
+
+    def plan(self, schedule: ScheduleOptions) -> Checkpoint:
+        """Open the checkpoint without its weights, to say what a build would make of it.
+
+        Args:
+            schedule: how it is denoised, where its files do not say it.
+
+        Raises:
+            UsageError, CheckpointError: as :func:`wsd.checkpoint.resolve.open_planned`.
+        """
+        from wsd.checkpoint.resolve import open_planned
+
+        return open_planned(
+            self.family(), self.weights, self.random_weights, self.tokenizer, self.vae, schedule,
+            self.safety_checker, self.adapters, self.text_encoders,
+        )  # fmt: skip
 
     def open(self, schedule: ScheduleOptions | None = None) -> Checkpoint:
         """Open the checkpoint; if none is named, the one that the family ships.

@@ -16,6 +16,7 @@ from wsd.cli.options import (
     picture_options,
     request_options,
     settings_option,
+    text_encoder_3_option,
     write_report,
 )
 from wsd.util.terminal import say
@@ -44,9 +45,7 @@ def serve(folder: Path, port: int) -> None:
 @picture_options
 @click.option("--offload", is_flag=True, help="Keep one stage's weights on the GPU at a time.")
 @click.option("--tiling", is_flag=True, help="Decode in tiles: less GPU memory.")
-@click.option("--text-encoder-3/--no-text-encoder-3", default=None,
-              help="Whether Stable Diffusion 3.5's third text encoder (T5) is loaded; if the "
-              "bundle has it unless given.")  # fmt: skip
+@text_encoder_3_option
 @settings_option
 @kernels_option
 @ignored_rules_option

@@ -27,7 +27,7 @@ from wsd.bundle.npm import install_packages, source_folder
 from wsd.checkpoint.checkpoint import Checkpoint
 from wsd.errors import RenderError
 from wsd.evaluate.metrics import relative_error
-from wsd.evaluate.onnx_export import export_denoiser
+from wsd.evaluate.onnx_export import check_exporter, export_denoiser
 from wsd.frontend.entry_points import make_entry_point
 from wsd.runtime.automation import Automation
 from wsd.runtime.driver import OpenHost, StageRenderer
@@ -126,6 +126,17 @@ def _predict(module: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.
     with torch.no_grad():
         noise: torch.Tensor = module(*inputs.values())
     return noise
+
+
+def check_packages() -> None:
+    """Refuse to go on without what :func:`compare_others` needs, before anything slow.
+
+    Raises:
+        ToolError: if the exporter's packages are missing, or WSD was not installed from its
+            repository, which has the lock file of onnxruntime-web.
+    """
+    check_exporter()
+    source_folder("web/compare")
 
 
 def compare_others(

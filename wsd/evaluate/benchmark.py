@@ -20,15 +20,19 @@ from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.bundle.model_files import read_kernel_work
 from wsd.bundle.verify import check_bundle
 from wsd.checkpoint.checkpoint import Checkpoint
+from wsd.checkpoint.safetensors_file import list_safetensors
 from wsd.evaluate.baselines import Measurement, compare_others, make_work, our_error
 from wsd.evaluate.lora_times import LORA, LoraTimes, time_lora
+from wsd.runtime.developer_build import check_developer_tvm
 from wsd.runtime.driver import (
     LoadOptions,
     OpenHost,
     open_stage_renderer,
+    prepare_stages,
 )
 from wsd.runtime.page_types import StageTimes, Usage
 from wsd.runtime.request import GenerationRequest
+from wsd.runtime.text_encoder_choice import choose_encoders
 from wsd.runtime.validation import check_ignored_rules, check_request
 from wsd.spec.manifest import Manifest
 from wsd.spec.roles import DENOISER, GUIDED_DENOISER
@@ -266,13 +270,18 @@ def bench(
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
         UsageError: for a model, size or selection rule that it does not hold.
+        CheckpointError: if the LoRA's file cannot be read.
         RenderError, ToolError: if it cannot be run.
     """
     path = find_manifest(bundle, model)
-    manifest = read_manifest(path)
+    manifest = choose_encoders(read_manifest(path), options.text_encoder_3)
     check_ignored_rules(manifest, options.ignored_rules)
     check_request(manifest, GenerationRequest(prompt="", size=size))
+    check_developer_tvm(bundle, manifest)
+    if lora is not None:
+        list_safetensors(lora)
     check_bundle(bundle)
+    prepare_stages(bundle, manifest, open_host)
     chosen = size or manifest.defaults.size
     kernel_work = _read_kernel_work(manifest, path.parent)
     # A UNet that takes the guidance scale as an input has no function for two predictions.

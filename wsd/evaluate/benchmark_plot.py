@@ -63,9 +63,18 @@ def draw_bars(title: str, bars: Mapping[str, float]) -> str:
     return _as_svg(figure)
 
 
-def _new_figure(size: tuple[float, float]) -> Figure:
+def check_plotting() -> None:
+    """Refuse to go on without what draws plots, before anything is measured.
+
+    Raises:
+        ToolError: if matplotlib is missing.
+    """
     if importlib.util.find_spec("matplotlib") is None:
         raise ToolError("--plot needs matplotlib", "pip install -e '.[compare]'")
+
+
+def _new_figure(size: tuple[float, float]) -> Figure:
+    check_plotting()
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained")

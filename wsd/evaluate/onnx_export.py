@@ -58,6 +58,20 @@ def _fused_attention(
     return mixed.reshape(count, length, heads, width).transpose(1, 2)
 
 
+def check_exporter() -> None:
+    """Refuse to go on without the exporter's packages.
+
+    Raises:
+        ToolError: naming those that are missing.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing or not hasattr(torch.onnx, "ops"):
+        raise ToolError(
+            f"exporting to ONNX needs {', '.join(missing) or 'PyTorch 2.8 or later'}",
+            "pip install -e '.[compare]'",
+        )
+
+
 def export_denoiser(module: torch.nn.Module, inputs: dict[str, torch.Tensor], path: Path) -> None:
     """Write a UNet or transformer of diffusers as ONNX, its weights beside it as ``<name>.data``.
 
@@ -70,12 +84,7 @@ def export_denoiser(module: torch.nn.Module, inputs: dict[str, torch.Tensor], pa
     Raises:
         ToolError: if onnx, onnxscript or PyTorch's ONNX operators are missing.
     """
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing or not hasattr(torch.onnx, "ops"):
-        raise ToolError(
-            f"exporting to ONNX needs {', '.join(missing) or 'PyTorch 2.8 or later'}",
-            "pip install -e '.[compare]'",
-        )
+    check_exporter()
     # It warns about torchvision's operators, and torchvision is not installed.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     functional = torch.nn.functional

@@ -53,10 +53,12 @@ from wsd.runtime.driver import (
     Rendered,
     StageRenderer,
     open_stage_renderer,
+    prepare_stages,
 )
 from wsd.runtime.given_picture import MASKED_FROM, GivenPicture
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.settings import check_settings, planned_peak, tile_of, with_ways
+from wsd.runtime.text_encoder_choice import choose_encoders
 from wsd.runtime.validation import check_picture
 from wsd.spec.inference_settings import DiffusionSettings
 from wsd.spec.manifest import Manifest
@@ -197,6 +199,7 @@ def compare(
     model: str | None = None,
     picture: GivenPicture | None = None,
     settings: DiffusionSettings | None = None,
+    text_encoder_3: bool | None = None,
 ) -> Comparison:
     """Compare a bundle's model with the checkpoint that it was built from.
 
@@ -212,6 +215,8 @@ def compare(
         picture: what the request is drawn from, if not from its prompt alone; it is fitted to the
             drawn size.
         settings: the tiles that are compared, and what is evicted where stages are offloaded.
+        text_encoder_3: whether text encoders that can be left out are loaded, and are in the
+            checkpoint; None for those that the bundle has.
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
@@ -219,20 +224,22 @@ def compare(
         RenderError, ToolError: if the page cannot draw.
     """
     model = model or checkpoint.family.name
-    manifest = read_manifest(find_manifest(bundle, model))
+    manifest = choose_encoders(read_manifest(find_manifest(bundle, model)), text_encoder_3)
     request, picture = check_picture(manifest, request, picture)
+    size = request.size or manifest.defaults.size
+    if settings is not None:
+        check_settings(manifest, settings, size)
     check_adapters(manifest, checkpoint)
     # The bundle may have been built for fewer chunks of a prompt.
     family = replace(checkpoint.family, prompt_chunks=manifest.prompt_chunks)
     checkpoint = replace(checkpoint, family=family)
     check_bundle(bundle)
-    size = request.size or manifest.defaults.size
-    if settings is not None:
-        check_settings(manifest, settings, size)
+    prepare_stages(bundle, manifest, open_host)
     drawn_from = picture is not None
     expected, device = _expect(checkpoint, manifest, request, size, progress, picture, settings)
     findings: list[Finding] = []
-    resident_way = _with_settings(LoadOptions(), settings)
+    usual = LoadOptions(text_encoder_3=text_encoder_3)
+    resident_way = _with_settings(usual, settings)
     with open_stage_renderer(bundle, progress, resident_way, open_host, model) as renderer:
         findings += _stages(renderer, request, size, expected, _name_denoiser(family))
         drawn = renderer.draw(request, picture=picture)
@@ -246,7 +253,7 @@ def compare(
     # A picture that is encoded in tiles has other latents than one that is encoded whole.
     ends = {False: resident} if drawn_from else {False: resident, True: resident}
     for way in _low_memory_options(manifest, size) if low_memory is None else low_memory:
-        options = _with_settings(way, settings)
+        options = _with_settings(replace(way, text_encoder_3=text_encoder_3), settings)
         with open_stage_renderer(bundle, progress, options, open_host, model) as renderer:
             again = renderer.draw(brief, picture=picture)
             findings += _memory(manifest, size, options, renderer, image=drawn_from)

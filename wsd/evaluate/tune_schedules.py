@@ -4,14 +4,16 @@ For each TIR function that becomes one kernel, the schedules of
 :func:`wsd.compiler.tir.schedule.candidates.schedule_candidates` are compiled, run through Dawn in
 Node.js on seeded inputs, compared with what the schedule of WSD's rules computes, and timed. The
 fastest is timed once more in turn with the rules' own; if it is faster by as much as was asked for,
-it goes to the database. Functions with most work come first, and a caller may name those to search.
-The database is written after each of them, so that an interrupted search keeps what it found, and
-does not repeat what it did not find.
+it goes to the database. A schedule that hangs or crashes counts as tried, and the search goes on.
+Functions with most work come first, and a caller may name those to search. The database is written
+after each of them, so that an interrupted search keeps what it found, and does not repeat what it
+did not find.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -40,7 +42,9 @@ from wsd.kernels.variant import Variant
 from wsd.models.family import Family
 from wsd.runtime.kernel_runner import GeneratedKernel, KernelHost, open_kernel_host
 from wsd.spec.tensor import Size
-from wsd.util.hashing import sha256_bytes
+from wsd.util.files import check_file_target
+from wsd.util.hashing import canonical_json, sha256_bytes
+from wsd.util.process import call_apart
 from wsd.util.progress import Progress
 from wsd.util.terminal import say
 
@@ -55,6 +59,11 @@ _MAX_REPEAT = 200
 # A candidate whose first run takes this many times as long as the fastest, and longer than a round,
 # is not run again: on a software adapter one run of a convolution may take a second.
 _FAR_SLOWER = 2.0
+# Seconds in which a candidate must be compiled by TVM, and then compiled and run once by Dawn; as
+# long as MetaSchedule's builder and runner wait. One that takes longer may never end.
+_CANDIDATE_SECONDS = 30.0
+# WebGPU's feature that tells what a kernel takes.
+_TIMESTAMPS = "timestamp-query"
 # The last comparison, in turns.
 _TURNS = 3
 # Inputs: float values are between these, so that quotients and roots are finite.
@@ -131,6 +140,7 @@ def tune_family(
     earlier = read_database(folder) if (folder / TABLE).exists() else None
     if earlier is not None:
         check_database(earlier, wanted, folder)
+    check_file_target(folder / TABLE)
     with open_kernel_host() as host:
         adapter = TuningAdapter(
             host.adapter.vendor, host.adapter.architecture, host.adapter.description
@@ -141,6 +151,8 @@ def tune_family(
                 "tune on an adapter that does: schedules run on adapters of one vendor and "
                 "architecture",
             )
+        if _TIMESTAMPS not in host.adapter.features:
+            raise _untimed(host)
         if earlier is not None and earlier.adapter != adapter:
             raise UsageError(
                 f"{folder} was tuned on {earlier.adapter.description}, and this is "
@@ -259,7 +271,7 @@ def tune_function(
         host: runs kernels on one adapter.
         name: the function's name.
         workload: the function, of :func:`wsd.compiler.tvm_compat.normalized`.
-        budget: gets as many trials less as candidates were timed.
+        budget: gets as many trials less as candidates were timed, or took too long.
         seed: of the inputs, and of the order of the candidates.
 
     Returns:
@@ -271,7 +283,11 @@ def tune_function(
         ToolError: if the adapter cannot time kernels.
     """
     function = workload["main"]
-    own = _kernel(name, scheduled_by_rules(function), function)
+    try:
+        own = _kernel(name, scheduled_by_rules(function), function)
+    except (TimeoutError, ChildProcessError) as error:
+        say(f"{name}: it is left out, since TVM does not compile it: {error}", error=True)
+        return None
     if own is None or not _hold_inputs(host, own, function, seed):
         return None
     expected, ms = _run(host, own)
@@ -280,22 +296,31 @@ def tune_function(
     repeat = min(_MAX_REPEAT, max(2, math.ceil(_ROUND_MILLISECONDS / max(ms, 1e-3))))
     best: tuple[float, Any, GeneratedKernel] | None = None
     slowest = _far_slower(ms)
-    seen = {own.code}
+    seen, failed = {own.code}, 0
     candidates = list(schedule_candidates(function))
     for index in np.random.default_rng(seed).permutation(len(candidates)):
-        if not budget.is_left or len(seen) > _MOST_CANDIDATES:
+        if not budget.is_left or len(seen) + failed > _MOST_CANDIDATES:
             break
         schedule = candidates[index]
-        kernel = _kernel(name, schedule.mod["main"], function)
+        try:
+            kernel = _kernel(name, schedule.mod["main"], function)
+        except (TimeoutError, ChildProcessError) as error:
+            failed += 1
+            budget.trials -= 1
+            say(f"{name}: a schedule fails, TVM does not compile it: {error}", error=True)
+            continue
         if kernel is None or kernel.code in seen:
             continue
         seen.add(kernel.code)
         budget.trials -= 1
         try:
-            results, once = _run(host, kernel, 1)
+            results, once = _run(host, kernel, 1, _CANDIDATE_SECONDS)
             if not agree(results, expected) or once > slowest:
                 continue
             _, ms = _run(host, kernel, repeat)
+        except TimeoutError as error:
+            say(f"{name}: a schedule fails, Dawn does not run it: {error}", error=True)
+            continue
         except RenderError:
             continue  # Dawn refuses the shader: too many threads or too much memory.
         if best is None or ms < best[0]:
@@ -338,12 +363,12 @@ def _kernel(name: str, scheduled: Any, function: Any) -> GeneratedKernel | None:
     Returns:
         None if there are several or none, or if its buffers cannot be told apart: a function may
         have two parameters of one name.
+
+    Raises:
+        TimeoutError: if TVM does not compile it in time.
+        ChildProcessError: if TVM crashes.
     """
-    try:
-        with tvm_compat.calling_tvm("code generation for a schedule that is tried"):
-            shaders = tvm_compat.build_functions({name: scheduled})
-    except CompileError:
-        return None
+    shaders = json.loads(call_apart(lambda: _build(name, scheduled), _CANDIDATE_SECONDS))
     if len(shaders) != 1:
         return None
     [(kernel, code)] = shaders.items()
@@ -362,6 +387,15 @@ def _kernel(name: str, scheduled: Any, function: Any) -> GeneratedKernel | None:
         buffers=tuple(bound),
         written={n: _values(buffers[n]) for n in buffers if n in written},
     )
+
+
+def _build(name: str, scheduled: Any) -> bytes:
+    """Return the shaders of a scheduled function as JSON; none if TVM refuses it."""
+    try:
+        with tvm_compat.calling_tvm("code generation for a schedule that is tried"):
+            return canonical_json(tvm_compat.build_functions({name: scheduled}))
+    except CompileError:
+        return canonical_json({})
 
 
 def _values(buffer: Any) -> tuple[int, np.dtype[Any]]:
@@ -395,15 +429,19 @@ def _random_values(generator: np.random.Generator, count: int, dtype: np.dtype[A
 
 
 def _run(
-    host: KernelHost, kernel: GeneratedKernel, repeat: int = 2
+    host: KernelHost, kernel: GeneratedKernel, repeat: int = 2, seconds: float | None = None
 ) -> tuple[dict[str, np.ndarray], float]:
-    results, ms = host.run_generated(kernel, repeat)
+    results, ms = host.run_generated(kernel, repeat, seconds)
     if ms is None:
-        raise ToolError(
-            f"the adapter {host.adapter.description} does not time kernels",
-            "tune on an adapter with the WebGPU feature timestamp-query",
-        )
+        raise _untimed(host)
     return results, ms
+
+
+def _untimed(host: KernelHost) -> ToolError:
+    return ToolError(
+        f"the adapter {host.adapter.description} does not time kernels",
+        f"tune on an adapter with the WebGPU feature {_TIMESTAMPS}",
+    )
 
 
 def _is_comparable(values: np.ndarray) -> bool:

@@ -143,6 +143,39 @@ class Tokenizer:
 
 
 @dataclass(frozen=True)
+class TrainedSizes:
+    """Sizes of the pictures that a model was trained on.
+
+    Attributes:
+        edges: the smallest and the largest width and height, in pixels.
+        pixels: the least and the most that a picture had in all; None where any widths and heights
+            went together.
+    """
+
+    edges: tuple[int, int]
+    pixels: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        """Return them as a message has them, after "trained on"."""
+        least, most = self.edges
+        if least == most:
+            return f"{least}x{most}"
+        total = "" if self.pixels is None else f", of {self.pixels[1] / 1e6:.1f} megapixels in all"
+        return f"widths and heights of {least} to {most} pixels{total}"
+
+    def has(self, size: Size) -> bool:
+        """Tell whether a picture is among them.
+
+        Args:
+            size: (width, height) in pixels.
+        """
+        edges, pixels = self.edges, self.pixels
+        return all(edges[0] <= edge <= edges[1] for edge in size) and (
+            pixels is None or pixels[0] <= size[0] * size[1] <= pixels[1]
+        )
+
+
+@dataclass(frozen=True)
 class Family:
     """One model family.
 
@@ -172,6 +205,7 @@ class Family:
         deep_cache: whether the denoiser gives its deep features, and has functions that take them.
         license: licence of the published weights, as their card names it; empty if whoever builds
             has to look at the card.
+        trained: sizes of the pictures that it was trained on; None if nothing is known of them.
     """
 
     name: str
@@ -192,6 +226,7 @@ class Family:
     prompt_chunks: int = 3
     deep_cache: bool = False
     license: str = ""
+    trained: TrainedSizes | None = None
 
     @property
     def latent_space(self) -> LatentSpace:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from wsd.errors import UsageError
@@ -63,6 +63,28 @@ def check_sizes_early(family: Family, sizes: Sequence[Size]) -> None:
     for size in sizes:
         if any(edge % multiple or not multiple <= edge <= LARGEST_EDGE for edge in size):
             check_sizes(family, [size])
+
+
+def note_untrained(
+    family: Family, sizes: Sequence[Size], known: Sequence[Size] = ()
+) -> Iterator[str]:
+    """Say which sizes a model was not trained on: it draws them, and draws them worse.
+
+    Args:
+        family: the model family.
+        sizes: (width, height) in pixels.
+        known: sizes that a fine-tune was trained on.
+    """
+    trained = family.trained
+    fitting = {*family.sizes, *known}
+    outside = [size for size in sizes if size not in fitting and trained and not trained.has(size)]
+    if outside:
+        first, *_ = family.sizes
+        listed = ", ".join(f"{width}x{height}" for width, height in outside)
+        yield (
+            f"{family.name} was trained on {trained}, and pictures of {listed} may look worse; its "
+            f"own size is --size {first[0]}x{first[1]}"
+        )
 
 
 def is_size(family: Family, size: Size) -> bool:

@@ -60,9 +60,11 @@ def find_chromium() -> str:
     of macOS.
 
     Raises:
-        ToolError: if there is none.
+        ToolError: if there is none, or what is named is no program.
     """
     if named := os.environ.get("WSD_CHROMIUM"):
+        if shutil.which(named) is None:
+            raise ToolError(f"WSD_CHROMIUM is {named}, which is no program", CHROMIUM_HINT)
         return named
     for name in _NAMES:
         if path := shutil.which(name):
@@ -91,6 +93,17 @@ def browser_flags() -> tuple[str, ...]:
 def has_sandbox() -> bool:
     """Tell whether Chromium runs in its sandbox: it cannot for root, who runs most containers."""
     return os.geteuid() != 0
+
+
+def check_browser() -> None:
+    """Refuse to go on without a browser, before anything slow; nothing is started.
+
+    Raises:
+        ToolError: if Chromium is missing.
+        UsageError: if ``WSD_WEBGPU_ADAPTER`` names no adapter that is known.
+    """
+    browser_flags()
+    find_chromium()
 
 
 @contextmanager

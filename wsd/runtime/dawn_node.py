@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from wsd.runtime.chromium import find_chromium
 from wsd.runtime.webgpu_adapter import SWIFTSHADER, check_page, named_adapter
 from wsd.util.json_reader import MAX_SHADER_MARKS, parse_json
 from wsd.util.process import find_program
+from wsd.util.stops import on_forced_end
 from wsd.util.terminal import say
 
 # By default Dawn hides f16 on NVIDIA and features that are not in the standard yet, and rounds
@@ -92,6 +94,51 @@ class NodeProcess:
         code = self._process.wait()
         raise RenderError(f"Node.js ended with code {code}", "see its output above")
 
+    def answer_within(self, seconds: float) -> dict[str, Any]:
+        """Return the next answer; a program that does not give it in time is ended.
+
+        Args:
+            seconds: that it may take.
+
+        Raises:
+            TimeoutError: if it takes longer.
+            RenderError: as :meth:`answers`.
+        """
+        is_late = threading.Event()
+
+        def end() -> None:
+            is_late.set()
+            self._process.kill()
+
+        timer = threading.Timer(seconds, end)
+        timer.start()
+        answer = failure = None
+        try:
+            answer = next(self.answers())
+        except RenderError as error:
+            failure = error
+        finally:
+            timer.cancel()
+            timer.join()
+        if is_late.is_set():
+            raise TimeoutError(f"it took more than {seconds:g} s") from failure
+        if failure is not None:
+            raise failure
+        assert answer is not None
+        return answer
+
+
+def check_node() -> None:
+    """Refuse to go on without Node.js, before anything slow; nothing is started or installed.
+
+    Raises:
+        ToolError: if Node.js or the software adapter is missing.
+        UsageError: if ``WSD_WEBGPU_ADAPTER`` names no adapter that is known.
+    """
+    source_folder("web/node")
+    find_program("node", NODE_HINT)
+    _adapter()
+
 
 @contextmanager
 def open_program(name: str, *arguments: str) -> Iterator[NodeProcess]:
@@ -112,7 +159,8 @@ def open_program(name: str, *arguments: str) -> Iterator[NodeProcess]:
         env=environment,
     ) as process:
         try:
-            yield NodeProcess(process)
+            with on_forced_end(process.kill):
+                yield NodeProcess(process)
         finally:
             process.kill()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from wsd.bundle.web_page import build_developer_tools
@@ -29,19 +28,6 @@ _BUILD_FILES = ("developer.mjs", "page_bundler.mjs", "bundler.mjs", "package-loc
 _COVERAGE = "WSD_COVERAGE"
 
 
-@dataclass(frozen=True)
-class DeveloperBuild:
-    """The developers' build that is here.
-
-    Attributes:
-        tvm: version of the TVM whose tvmjs is in it.
-        files: name in the address, such as ``driver/client.js`` → file.
-    """
-
-    tvm: str
-    files: Mapping[str, Path]
-
-
 def find_developer_files(bundle: Path, manifest: Manifest) -> Mapping[str, Path]:
     """Return the files to serve beside a bundle, so that its stages can be called one by one.
 
@@ -56,20 +42,51 @@ def find_developer_files(bundle: Path, manifest: Manifest) -> Mapping[str, Path]
         ToolError: if the model's library is of another TVM than the tvmjs that is here, or the
             build fails.
     """
-    if (bundle / STAGE_CLIENT).is_file():
-        return {}
-    build = find_developer_build()
-    compiled = manifest.toolchain.get("tvm", build.tvm)
-    if compiled != build.tvm:
+    check_developer_tvm(bundle, manifest)
+    return {} if _has_own_build(bundle) else find_developer_build()
+
+
+def check_developer_tvm(bundle: Path, manifest: Manifest) -> None:
+    """Refuse a bundle that :func:`find_developer_files` has no files for; nothing is built.
+
+    Args:
+        bundle: a bundle's folder.
+        manifest: of the model that is loaded.
+
+    Raises:
+        ToolError: if the model's library is of another TVM than the tvmjs that is here.
+    """
+    if _has_own_build(bundle):
+        return
+    here = _find_tvm()
+    compiled = manifest.toolchain.get("tvm", here)
+    if compiled != here:
         raise ToolError(
-            f"{bundle} was compiled with TVM {compiled}, and tvmjs is here of TVM {build.tvm}",
+            f"{bundle} was compiled with TVM {compiled}, and tvmjs is here of TVM {here}",
             f"install WSD with TVM {compiled}; wsd render draws with the bundle's own page",
         )
-    return build.files
 
 
-def find_developer_build() -> DeveloperBuild:
+def _has_own_build(bundle: Path) -> bool:
+    """Tell whether a bundle is of an earlier version, whose page has what single stages need."""
+    return (bundle / STAGE_CLIENT).is_file()
+
+
+def _find_tvm() -> str:
+    """Return the version of the TVM whose tvmjs is in the developers' build."""
+    if not is_clone():
+        return read_record().tvm
+    # TVM takes a second to import, and a wheel needs none.
+    from wsd.compiler.tvm_compat import version
+
+    return version()
+
+
+def find_developer_build() -> Mapping[str, Path]:
     """Return the developers' build: that of a wheel, or one of the clone's sources.
+
+    Returns:
+        name in the address, such as ``driver/client.js`` → file.
 
     Raises:
         ToolError: if the build fails, or the wheel's is damaged.
@@ -78,21 +95,19 @@ def find_developer_build() -> DeveloperBuild:
 
 
 @functools.cache
-def _find_build(coverage: bool) -> DeveloperBuild:
+def _find_build(coverage: bool) -> Mapping[str, Path]:
     if not is_clone():
-        return _read_build(read_record().tvm, find_prebuilt(DEVELOPER))
-    # TVM takes a second to import, and a wheel needs none.
-    from wsd.compiler.tvm_compat import tvmjs_source, version
+        return _list_scripts(find_prebuilt(DEVELOPER))
+    from wsd.compiler.tvm_compat import tvmjs_source
 
     tvmjs = tvmjs_source()
     folder = cache_folder() / "developer" / _digest_sources(tvmjs, coverage)
     write_once(folder, lambda scratch: build_developer_tools(scratch, tvmjs))
-    return _read_build(version(), folder)
+    return _list_scripts(folder)
 
 
-def _read_build(tvm: str, folder: Path) -> DeveloperBuild:
-    scripts = sorted((folder / "driver").glob("*.js"))
-    return DeveloperBuild(tvm, {f"driver/{path.name}": path for path in scripts})
+def _list_scripts(folder: Path) -> Mapping[str, Path]:
+    return {f"driver/{path.name}": path for path in sorted((folder / "driver").glob("*.js"))}
 
 
 def _digest_sources(tvmjs: Path, coverage: bool) -> str:

@@ -15,7 +15,8 @@ from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.bundle.verify import check_bundle
 from wsd.runtime import page_types
 from wsd.runtime.automation import Automation, ScriptedPage
-from wsd.runtime.chromium import open_page
+from wsd.runtime.chromium import check_browser, open_page
+from wsd.runtime.dawn_node import check_node, open_node_page
 from wsd.runtime.developer_build import STAGE_CLIENT, find_developer_files
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.page_types import (
@@ -34,6 +35,7 @@ from wsd.runtime.prompt_syntax import PromptSyntax
 from wsd.runtime.request import GenerationRequest, GuidanceInterval, SkipLayerGuidance
 from wsd.runtime.server import served
 from wsd.runtime.settings import check_settings, settle_request
+from wsd.runtime.text_encoder_choice import choose_encoders
 from wsd.runtime.validation import check_ignored_rules, check_picture
 from wsd.spec.inference_settings import DiffusionSettings
 from wsd.util.hashing import sha256_bytes
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from wsd.runtime.dawn_node import NodePage
+    from wsd.spec.manifest import Manifest
 
 OpenHost = Callable[[str], "AbstractContextManager[Page | NodePage]"]
 
@@ -596,6 +599,7 @@ def render(
         RenderError, ToolError: if the browser cannot draw.
     """
     manifest = read_manifest(find_manifest(bundle, model))
+    manifest = choose_encoders(manifest, options.text_encoder_3)
     check_ignored_rules(manifest, options.ignored_rules)
     if options.settings is not None:
         request = settle_request(manifest, request, options.settings)
@@ -605,6 +609,30 @@ def render(
     check_bundle(bundle)
     with open_renderer(bundle, progress, options, open_page, model) as renderer:
         return renderer.draw(request, picture=picture)
+
+
+def prepare_stages(bundle: Path, manifest: Manifest, open_host: OpenHost) -> None:
+    """Refuse what :func:`open_stage_renderer` would refuse, before anything slow.
+
+    The developers' build is made, and no page is opened.
+
+    Args:
+        bundle: a bundle's folder, which has been verified.
+        manifest: of the model that will be loaded.
+        open_host: opens a page; a program that it starts and that is missing is noticed.
+
+    Raises:
+        ToolError: if a program is missing, or the model's library is of another TVM than tvmjs
+            here.
+    """
+    # The page for which another host is written knows what it needs.
+    checks: Mapping[OpenHost, Callable[[], None]] = {
+        open_page: check_browser,
+        open_node_page: check_node,
+    }
+    if check := checks.get(open_host):
+        check()
+    find_developer_files(bundle, manifest)
 
 
 @contextmanager

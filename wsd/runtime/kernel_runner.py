@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -116,19 +116,21 @@ class KernelHost:
         adapter: the adapter that it runs them on.
     """
 
-    def __init__(self, process: NodeProcess, folder: Path) -> None:
-        """Read the adapter that a process has opened.
+    def __init__(self, start: Callable[[], NodeProcess], folder: Path) -> None:
+        """Start a process, and read the adapter that it opens.
 
         Args:
-            process: runs ``web/node``'s program of kernels, and has answered nothing yet.
+            start: starts ``web/node``'s program of kernels.
             folder: gets a file for each buffer.
 
         Raises:
             RenderError: if the process has no adapter.
         """
-        self._process = process
+        self._start = start
         self._folder = folder
-        self.adapter = read_adapter(next(process.answers()))
+        self._held: dict[str, str] = {}
+        self._process = start()
+        self.adapter = read_adapter(next(self._process.answers()))
 
     def supports(self, variant: Variant) -> bool:
         """Tell whether the adapter can run a variant."""
@@ -140,8 +142,8 @@ class KernelHost:
         Args:
             inputs: buffer name → values.
         """
-        buffers = {name: str(self._write(name, values)) for name, values in inputs.items()}
-        self._ask({"hold": buffers})
+        self._held = {name: str(self._write(name, values)) for name, values in inputs.items()}
+        self._ask({"hold": self._held})
 
     def _write(self, name: str, values: np.ndarray) -> Path:
         path = self._folder / f"{name}.bin"
@@ -193,7 +195,7 @@ class KernelHost:
         return np.fromfile(out, np.float32)[:size], answer["ms"]
 
     def run_generated(
-        self, kernel: GeneratedKernel, repeat: int = 1
+        self, kernel: GeneratedKernel, repeat: int = 1, seconds: float | None = None
     ) -> tuple[dict[str, np.ndarray], float | None]:
         """Run a kernel that TVM generated, as tvmjs does; what it reads is held.
 
@@ -201,6 +203,7 @@ class KernelHost:
             kernel: the kernel.
             repeat: how often it runs while it is timed; more than 1 for several rounds, of which
                 the fastest counts.
+            seconds: that compiling and running it may take; None for any time.
 
         Returns:
             (buffer that it writes → its values, GPU time of one run in milliseconds, None on an
@@ -208,6 +211,7 @@ class KernelHost:
 
         Raises:
             RenderError: if it does not compile or run.
+            TimeoutError: if it takes longer; the process is ended, and another one holds the same.
         """
         paths = {name: self._folder / f"out_{name}.bin" for name in kernel.written}
         x, y = kernel.grid
@@ -231,16 +235,24 @@ class KernelHost:
             ],
             "read": {name: str(path) for name, path in paths.items()},
         }
-        answer = self._ask({**request, "repeat": repeat})
+        answer = self._ask({**request, "repeat": repeat}, seconds)
         results = {
             name: np.fromfile(paths[name], dtype)[:count]
             for name, (count, dtype) in kernel.written.items()
         }
         return results, answer["ms"]
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, request: dict[str, Any], seconds: float | None = None) -> dict[str, Any]:
         self._process.send(request)
-        return next(self._process.answers())
+        if seconds is None:
+            return next(self._process.answers())
+        try:
+            return self._process.answer_within(seconds)
+        except TimeoutError:
+            self._process = self._start()
+            next(self._process.answers())
+            self._ask({"hold": self._held})
+            raise
 
 
 @contextmanager
@@ -251,10 +263,9 @@ def open_kernel_host() -> Iterator[KernelHost]:
         ToolError: if Node.js is missing or Dawn cannot be installed, or if Dawn shall take the
             GPU and cannot.
     """
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        open_program("kernels.mjs", *FEATURES) as process,
-    ):
-        host = KernelHost(process, Path(scratch))
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        host = KernelHost(
+            lambda: stack.enter_context(open_program("kernels.mjs", *FEATURES)), Path(scratch)
+        )
         check_adapter(asdict(host.adapter))
         yield host

@@ -16,8 +16,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import importlib.util
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -67,6 +70,13 @@ class Signer(Protocol):
 
     def __str__(self) -> str:
         """Return its name, as an error says it after "signed by"."""
+
+    def check_readable(self) -> None:
+        """Refuse to go on without the files and packages that checking a signature takes.
+
+        Raises:
+            UsageError: naming what is missing.
+        """
 
     def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
         """Refuse a signature that is not the signer's of these bytes.
@@ -164,6 +174,10 @@ class Key:
         """Return the name of its file."""
         return f"the key {self.path}"
 
+    def check_readable(self) -> None:
+        """Read the key."""
+        _load_key(self.path)
+
     def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
         """Check a signature of bytes."""
         self._check([_find_signature(signed)], data)
@@ -211,6 +225,13 @@ class Identity:
         """Return identity and issuer, and a repository that is not the identity's own."""
         of = f" for {self.source}" if self.source else ""
         return f"{self.name}{of} ({self.issuer})"
+
+    def check_readable(self) -> None:
+        """Look for the package, and read the trusted root."""
+        if importlib.util.find_spec("sigstore") is None:
+            raise UsageError("sigstore checks identities, and is missing", _INSTALL)
+        if self.trusted_root is not None:
+            _read(self.trusted_root, "trusted root", _ROOT_HINT)
 
     def check_file(self, signed: _Bundle | bytes, data: bytes) -> None:
         """Check a signature of bytes, its certificate and its entry in the transparency log."""
@@ -336,6 +357,24 @@ def check_signature(bundle: Path, signature: Path, signer: Signer) -> None:
         else:
             return
     raise BundleError(f"{signature} does not sign {bundle}: {refused}", _REFUSED)
+
+
+def check_readable(signature: Path, signer: Signer) -> None:
+    """Refuse a signature and a signer that :func:`check_signature` cannot read.
+
+    It is quick, and does not tell whether the bundle is signed.
+
+    Args:
+        signature: the file.
+        signer: whose signature it must be.
+
+    Raises:
+        UsageError: if the signature or the key cannot be read, or a package is missing.
+    """
+    # What can be read and is no signature is a fault of what was published.
+    with suppress(BundleError):
+        deque(_read_signatures(signature), maxlen=0)
+    signer.check_readable()
 
 
 def _check_statement(bundle: Path, data: bytes, envelope: _Envelope, payload: bytes) -> None:

@@ -97,6 +97,21 @@ def check_folder_target(out: Path) -> None:
     _check_writable(out)
 
 
+def check_empty_target(out: Path) -> None:
+    """Refuse an output folder that is not new or empty, before anything long begins.
+
+    Raises:
+        UsageError: if it holds files.
+        OSError: if it is no folder, or cannot be made or written.
+    """
+    if not os.path.lexists(out):
+        check_folder_target(out)
+        return
+    if any(out.iterdir()):
+        raise UsageError(f"folder {out} is not empty", "name a new or empty folder")
+    _check_writable(out / "file")
+
+
 def check_file_target(out: Path) -> None:
     """Refuse an output file that cannot be written, before anything long begins.
 

@@ -1,4 +1,4 @@
-"""Run programs; the only module of the package that starts one."""
+"""Run programs, and functions in processes of their own."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from wsd.errors import ToolError
 from wsd.util.stops import defer_stops
@@ -117,3 +121,71 @@ def _end_group(process: subprocess.Popen[str]) -> None:
     for pipe in (process.stdout, process.stderr):
         if pipe is not None:
             pipe.close()
+
+
+def call_apart(function: Callable[[], bytes], seconds: float) -> bytes:
+    """Call a function in a forked process, so that it can neither hang nor crash this one.
+
+    It is for native code, which no thread can end. Only on Linux is it safe to fork a process that
+    runs libraries: elsewhere the function is called here, without a limit.
+
+    Args:
+        function: is called once; what it changes is lost.
+        seconds: that it may take.
+
+    Returns:
+        what the function returns.
+
+    Raises:
+        TimeoutError: if it takes longer.
+        ChildProcessError: if the process crashes.
+        AssertionError: if the function raises; the message is the traceback.
+    """
+    if sys.platform != "linux":
+        return function()
+    reader, writer = os.pipe()
+    child = 0
+    try:
+        with defer_stops(), warnings.catch_warnings():
+            # Python warns of threads, whose locks the new process might wait for. It has a limit.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+            if not child:
+                _answer(function, writer, seconds)
+        os.close(writer)
+        with open(reader, "rb") as pipe:  # noqa: PTH123 - it is a number
+            answer = pipe.read()
+        _, status = os.waitpid(child, 0)
+    except BaseException:
+        if child:
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+        raise
+    code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGALRM:
+        raise TimeoutError(f"it took more than {seconds:g} s")
+    if code or not answer:
+        raise ChildProcessError(f"its process ended with code {code}")
+    if answer[0]:
+        raise AssertionError(answer[1:].decode())
+    return answer[1:]
+
+
+def _answer(function: Callable[[], bytes], writer: int, seconds: float) -> NoReturn:
+    """Call a function and write what it returns, or the traceback of its error, to a pipe."""
+    code = 1
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+            signal.signal(number, signal.SIG_DFL)
+        # The operating system ends the process then, whatever it does and whoever waits for it.
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            answer = b"\0" + function()
+        except Exception:
+            answer = b"\1" + traceback.format_exc().encode(errors="replace")
+        with open(writer, "wb") as pipe:
+            pipe.write(answer)
+        code = 0
+    finally:
+        os._exit(code)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
+from wsd.util.stops import on_forced_end
 from wsd.util.terminal import printable_line, say
 
 Advance = Callable[[float], None]
@@ -27,6 +28,7 @@ class Progress:
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._bars: Bars | None = None
+        self._stack = ExitStack()
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Progress:
@@ -40,6 +42,8 @@ class Progress:
                 TimeElapsedColumn(),
                 console=self._console,
             )
+            # A terminal's cursor is hidden meanwhile.
+            self._stack.enter_context(on_forced_end(self._bars.stop))
             self._bars.start()
         return self
 
@@ -53,6 +57,7 @@ class Progress:
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
+            self._stack.close()
 
     def report(self, stage: str, done: float, total: float) -> None:
         """Say how far a stage is; the first report starts it.

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from wsd.util.stops import defer_stops
+from wsd.util.stops import defer_stops, on_forced_end
 
 _LOG = logging.getLogger(__name__)
 # What the name of every temporary file and folder holds.
@@ -39,6 +39,8 @@ _KEPT = 100
 _MAX_TEMPORARY = 60
 # Errors of file systems without locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+# Seconds in which a native call that writes a file comes to its end, or to a next step.
+_SOON = 1.0
 HOUR = 3600.0
 SCRATCH_SECONDS = 24 * HOUR
 _CONTENT = "content"
@@ -86,6 +88,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
             # A signal that came between these lines would leave a folder that nobody removes.
             with defer_stops():
                 root = make_scratch(path)
+                stack.enter_context(on_forced_end(functools.partial(_remove_soon, root)))
                 if _take_lock(stack, root / LOCK):
                     (root / _MACHINE).write_text(_name_machine(), encoding="utf-8")
                 (root / _CONTENT).mkdir()
@@ -186,6 +189,13 @@ def remove_stale(path: Path, seconds: float, now: float) -> bool:
         _LOG.info("removed %s, which an ended process left", path)
         return not os.path.lexists(path)
     return False
+
+
+def _remove_soon(root: Path) -> None:
+    """Remove a folder in which a native call may still be writing a file."""
+    until = time.monotonic() + _SOON
+    while os.path.lexists(root) and time.monotonic() < until:
+        _remove(root)
 
 
 def _remove(root: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsd.models.conditioning import Conditioning, ConditioningEncoder
-from wsd.models.family import Family
+from wsd.models.family import Family, TrainedSizes
 from wsd.models.sd35.architecture import STABLE_DIFFUSION_35
 from wsd.models.sd35.components import autoencoder_16, t5, transformer
 from wsd.models.sd35.t5 import t5_tokenizer
@@ -74,4 +74,6 @@ FAMILY = Family(
     prompt_chunks=1,
     # Stability AI Community License Agreement: free below a million dollars of revenue a year.
     license="stabilityai-ai-community",
+    # The card: its last stage of training mixes sizes up to 1440.
+    trained=TrainedSizes((512, 1440)),
 )

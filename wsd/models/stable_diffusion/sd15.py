@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wsd.models.conditioning import Conditioning, ConditioningEncoder
-from wsd.models.family import Component, Family
+from wsd.models.family import Component, Family, TrainedSizes
 from wsd.models.stable_diffusion.architecture import STABLE_DIFFUSION, STABLE_DIFFUSION_INPAINTING
 from wsd.models.stable_diffusion.clip import clip_tokenizer, clip_vit_l
 from wsd.models.stable_diffusion.components import NOISE, autoencoder, unet
@@ -50,6 +50,8 @@ FAMILY = Family(
     tile=384,
     steps=25,
     guidance_scale=7.5,
+    # The card of stable-diffusion-v1-5: "at resolution 512x512".
+    trained=TrainedSizes((512, 512)),
 )
 
 # It shares the compiled library of SD 1.5: only weights, scheduler and defaults differ.
@@ -60,6 +62,8 @@ LCM = replace(
     scheduler={"_class_name": "LCMScheduler", **_NOISE},
     steps=6,
     guidance_scale=2.0,
+    # Luo et al. 2023, section 5: at 512 and at 768 pixels.
+    trained=TrainedSizes((512, 768)),
 )
 
 # As stable-diffusion-v1-5/stable-diffusion-inpainting. The UNet's 9 channels are the latents, a

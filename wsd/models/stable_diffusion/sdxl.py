@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wsd.models.conditioning import Conditioning, ConditioningEncoder
-from wsd.models.family import Component, Family
+from wsd.models.family import Component, Family, TrainedSizes
 from wsd.models.stable_diffusion.architecture import (
     STABLE_DIFFUSION_XL,
     STABLE_DIFFUSION_XL_INPAINTING,
@@ -66,6 +66,8 @@ FAMILY = Family(
     tile=512,
     steps=25,
     guidance_scale=5.0,
+    # Podell et al. 2023, appendix I: from 512x2048 to 2048x512.
+    trained=TrainedSizes((512, 2048), (704 * 1344, 512 * 2048)),
 )
 
 # It shares the compiled library of SDXL: only weights, scheduler and defaults differ.
@@ -81,6 +83,7 @@ TURBO = replace(
     sizes=((512, 512),),
     steps=1,
     guidance_scale=0.0,
+    trained=TrainedSizes((512, 512)),
 )
 
 # As diffusers/stable-diffusion-xl-1.0-inpainting-0.1. The UNet's 9 channels are the latents, a

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsd.models.conditioning import Conditioning, ConditioningEncoder
-from wsd.models.family import Family, Tokenizer
+from wsd.models.family import Family, Tokenizer, TrainedSizes
 from wsd.models.stable_diffusion.architecture import STABLE_DIFFUSION
 from wsd.models.stable_diffusion.clip import CLIP_TOKENIZER
 from wsd.models.stable_diffusion.components import unet
@@ -40,6 +40,7 @@ FAMILY = Family(
     scheduler=dpm_solver("linspace"),
     tokenizers=(Tokenizer("tokenizer", "text_encoder", CLIP_TOKENIZER, TOKENIZER),),
     sizes=((128, 128),),
+    trained=TrainedSizes((128, 128)),
     tile=96,
     steps=20,
     guidance_scale=3.0,

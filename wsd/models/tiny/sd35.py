@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsd.models.conditioning import Conditioning, ConditioningEncoder
-from wsd.models.family import Component, Family, Tokenizer
+from wsd.models.family import Component, Family, Tokenizer, TrainedSizes
 from wsd.models.sd35.architecture import STABLE_DIFFUSION_35
 from wsd.models.sd35.components import autoencoder_16, t5, transformer
 from wsd.models.sd35.medium import CLIP_ENCODERS
@@ -76,6 +76,7 @@ FAMILY = Family(
         t5_tokenizer(),
     ),
     sizes=((128, 128),),
+    trained=TrainedSizes((128, 128)),
     tile=96,
     steps=28,
     guidance_scale=3.0,

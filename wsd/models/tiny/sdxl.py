@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsd.models.conditioning import Conditioning, ConditioningEncoder
-from wsd.models.family import Family, Tokenizer
+from wsd.models.family import Family, Tokenizer, TrainedSizes
 from wsd.models.stable_diffusion.architecture import STABLE_DIFFUSION_XL, TIME_IDS
 from wsd.models.stable_diffusion.clip import CLIP_TOKENIZER
 from wsd.models.stable_diffusion.components import unet
@@ -57,6 +57,7 @@ FAMILY = Family(
         Tokenizer("tokenizer_2", "text_encoder_2", CLIP_TOKENIZER, TOKENIZER, pad_token="!"),
     ),
     sizes=((192, 192),),
+    trained=TrainedSizes((192, 192)),
     tile=96,
     steps=20,
     guidance_scale=3.0,
