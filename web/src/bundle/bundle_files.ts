@@ -11,15 +11,49 @@ import type { Transport } from "./transport";
 import { log } from "../util/log";
 import { nameOf } from "../util/secrets";
 import { sha256 } from "./sha256";
+import { readKeptFile } from "./kept_file";
+import type { KeptFile } from "./kept_file";
+import { countReaders, StoreReaders } from "./store_readers";
 import { isTextKey, keepAddress, keepText, textKey } from "./kept";
 import type { FileEntry } from "./manifest";
 import { isQuotaError } from "./cache";
 import type { FileCache } from "./cache";
 
+/** Files that are fetched or read at the same time, unless more workers read. */
+const PARALLEL = 4;
+/** Fetched files that are used already and not written yet. */
+const MOST_WRITES = 4;
+
+/**
+ * What files took, in milliseconds: sums over files, of which several are worked on at the same time.
+ */
+export interface FileTimes {
+  /** From asking the server for a file until its last byte. */
+  fetch: number;
+  /** Reading what the browser keeps. */
+  read: number;
+  /** SHA-256. */
+  hash: number;
+  /** Writing to what the browser keeps. */
+  write: number;
+  /** Handing weights to the GPU, in the worker's own thread. */
+  upload: number;
+}
+
 /** The files of one model of a bundle; keeps what it fetches. */
 export class BundleFiles {
   /** How many bytes came from the server, and from what the browser keeps. */
   readonly bytes = { fetched: 0, kept: 0 };
+  readonly times: FileTimes = { fetch: 0, read: 0, hash: 0, write: 0, upload: 0 };
+  /** Files that are being written, by their digests. */
+  private readonly writes = new Map<string, Promise<void>>();
+  /** How many workers read, once something is found that is kept. */
+  private wanted = 0;
+  private readers: StoreReaders | undefined;
+  /** Memory that nobody uses any more, for the next files that are read. */
+  private spare: ArrayBuffer[] = [];
+  /** What was read into memory that may be used again: nothing else has it. */
+  private readonly own = new WeakSet<ArrayBuffer>();
   /** Whether the browser has no room left; then nothing more is written. */
   private full = false;
 
@@ -38,7 +72,8 @@ export class BundleFiles {
   ) {}
 
   /**
-   * Return a file's bytes. A damaged file is fetched once more, wherever it came from.
+   * Return a file's bytes, once they are kept. A damaged file is fetched once more, wherever it came
+   * from.
    *
    * @param onBytes called with the bytes that have arrived since the last call.
    * @throws IntegrityError if the server's file is damaged.
@@ -46,6 +81,17 @@ export class BundleFiles {
    * @throws AbortError if the signal is aborted.
    */
   async get(entry: FileEntry, onBytes: OnBytes, signal?: AbortSignal): Promise<ArrayBuffer> {
+    const data = await this.getEarly(entry, onBytes, signal);
+    await this.writes.get(entry.sha256);
+    return data;
+  }
+
+  /**
+   * The same, but a fetched file may still be on its way into what the browser keeps; the caller must
+   * not change the bytes, and must call {@link BundleFiles.finish} at the end.
+   */
+  async getEarly(entry: FileEntry, onBytes: OnBytes, signal?: AbortSignal): Promise<ArrayBuffer> {
+    await this.writes.get(entry.sha256);
     const kept = await this.fromCache(entry);
     if (kept !== undefined) {
       log("debug", `${entry.file} is kept in this browser`);
@@ -56,22 +102,75 @@ export class BundleFiles {
     throwIfAborted(signal);
     const data = await this.fromServer(entry, onBytes, signal);
     this.bytes.fetched += entry.bytes;
-    await this.toCache(entry, data);
+    while (this.writes.size >= MOST_WRITES) await Promise.race(this.writes.values());
+    this.startWrite(entry, data);
     return data;
   }
 
+  /** How many files should be asked for at the same time. */
+  get width(): number {
+    return Math.max(PARALLEL, this.wanted + 2);
+  }
+
+  /** Say how many files are read next, before {@link BundleFiles.finish}. */
+  expect(files: number): void {
+    this.wanted = countReaders(files, globalThis.navigator.hardwareConcurrency);
+  }
+
+  /** Say that bytes of {@link BundleFiles.getEarly} are not needed any more: they may be overwritten. */
+  giveBack(data: ArrayBuffer): void {
+    if (this.own.has(data) && this.spare.length < this.width) this.spare.push(data);
+  }
+
+  /** Wait until everything is kept that was fetched, and end the workers that read. */
+  async finish(): Promise<void> {
+    this.readers?.dispose();
+    this.readers = undefined;
+    this.wanted = 0; // what a failure left behind starts no others
+    this.spare = [];
+    await Promise.all(this.writes.values());
+  }
+
+  private startWrite(entry: FileEntry, data: ArrayBuffer): void {
+    const began = performance.now();
+    const write = this.toCache(entry, data).finally(() => {
+      this.times.write += performance.now() - began;
+      this.writes.delete(entry.sha256);
+    });
+    // Its failure is thrown where it is awaited.
+    write.catch(() => undefined);
+    this.writes.set(entry.sha256, write);
+  }
+
   private async fromCache(entry: FileEntry): Promise<ArrayBuffer | undefined> {
-    let data: ArrayBuffer | undefined;
+    let found: KeptFile | undefined;
     try {
-      data = await this.cache.read(entry.sha256);
+      found = await this.readKept(entry);
     } catch {
       return undefined; // a file that cannot be read is fetched like one that is not there
     }
-    if (data === undefined) return undefined;
-    if (data.byteLength === entry.bytes && (await sha256(data)) === entry.sha256) return data;
+    if (found === undefined) return undefined;
+    const { data, digest, read, hash } = found;
+    this.times.read += read;
+    this.times.hash += hash;
+    if (data.byteLength === entry.bytes && digest === entry.sha256) {
+      if (this.wanted > 0) this.readers ??= new StoreReaders(this.wanted);
+      this.own.add(data);
+      return data;
+    }
     this.notice(`${entry.file} was damaged in the browser's cache and is fetched again.`);
     await this.cache.remove(entry.sha256);
     return undefined;
+  }
+
+  /** Read a file in another worker if one runs, else here. */
+  private async readKept({ sha256: key, bytes }: FileEntry): Promise<KeptFile | undefined> {
+    const fitting = this.spare.findIndex(({ byteLength }) => byteLength === bytes);
+    const into = fitting < 0 ? undefined : this.spare.splice(fitting, 1)[0];
+    const elsewhere = this.readers?.read(key, into);
+    if (elsewhere === undefined) return readKeptFile(this.cache, key, into);
+    // A worker may have ended, or its browser may not let it read.
+    return elsewhere.catch(() => readKeptFile(this.cache, key));
   }
 
   private async fromServer(
@@ -83,8 +182,12 @@ export class BundleFiles {
     const { transport } = this;
     let found = "";
     for (const reload of [false, true]) {
+      const began = performance.now();
       const data = await download(url, entry.bytes, onBytes, { signal, reload, transport });
+      const arrived = performance.now();
       found = await sha256(data);
+      this.times.fetch += arrived - began;
+      this.times.hash += performance.now() - arrived;
       if (found === entry.sha256) return data;
       onBytes(-entry.bytes);
       if (!reload) this.notice(`${entry.file} arrived damaged and is fetched again.`);

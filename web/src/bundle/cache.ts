@@ -7,8 +7,13 @@
 
 /** Files by keys, kept from one visit to the next. */
 export interface FileCache {
-  /** Return what is kept under a key; undefined if nothing is. */
-  read(key: string): Promise<ArrayBuffer | undefined>;
+  /**
+   * Return what is kept under a key; undefined if nothing is.
+   *
+   * @param into memory that may be taken for it if it has the right size; new memory, which the system
+   *   must clear, takes about as long as reading.
+   */
+  read(key: string, into?: ArrayBuffer): Promise<ArrayBuffer | undefined>;
   /**
    * Keep bytes; a reader sees all of them or none.
    *
@@ -40,7 +45,10 @@ interface ReadableInPlace {
  * @returns undefined where there is none; in browsers without the mode `read-only` another tab may
  *   be reading the file.
  */
-async function readInPlace(file: FileSystemFileHandle): Promise<ArrayBuffer | undefined> {
+async function readInPlace(
+  file: FileSystemFileHandle,
+  into: ArrayBuffer | undefined,
+): Promise<ArrayBuffer | undefined> {
   let access: SyncAccess;
   try {
     const found = await (file as ReadableInPlace).createSyncAccessHandle?.({ mode: "read-only" });
@@ -50,9 +58,10 @@ async function readInPlace(file: FileSystemFileHandle): Promise<ArrayBuffer | un
     return undefined;
   }
   try {
-    const bytes = new Uint8Array(access.getSize());
+    const size = access.getSize();
+    const bytes = new Uint8Array(into?.byteLength === size ? into : new ArrayBuffer(size));
     const count = access.read(bytes, { at: 0 });
-    return count === bytes.length ? bytes.buffer : undefined;
+    return count === size ? bytes.buffer : undefined;
   } finally {
     access.close();
   }
@@ -61,10 +70,10 @@ async function readInPlace(file: FileSystemFileHandle): Promise<ArrayBuffer | un
 class OpfsCache implements FileCache {
   constructor(private readonly folder: FileSystemDirectoryHandle) {}
 
-  async read(key: string): Promise<ArrayBuffer | undefined> {
+  async read(key: string, into?: ArrayBuffer): Promise<ArrayBuffer | undefined> {
     try {
       const handle = await this.folder.getFileHandle(key);
-      return (await readInPlace(handle)) ?? (await (await handle.getFile()).arrayBuffer());
+      return (await readInPlace(handle, into)) ?? (await (await handle.getFile()).arrayBuffer());
     } catch (error) {
       if (isNamed(error, "NotFoundError")) return undefined;
       throw error;

@@ -10,8 +10,10 @@ import type { Size } from "../bundle/manifest";
 import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
 import { runBenchmark } from "../diagnostics/benchmark";
 import { alsoRequest } from "../gpu/device";
+import { answerReads } from "../bundle/store_readers";
 import type { TransferSizes } from "../gpu/residency";
 import { registerErrors } from "../worker/error_transfer";
+import { isReader, startReaders } from "../worker/reader_workers";
 import { WorkerPipeline } from "../worker/worker_pipeline";
 import type { Words } from "../pipeline/text_encoder";
 import {
@@ -66,6 +68,11 @@ class StageWorker extends WorkerPipeline {
 
 export type { StageWorker };
 
-registerErrors();
-alsoRequest("timestamp-query");
-Comlink.expose(new StageWorker());
+if (isReader()) {
+  answerReads(self);
+} else {
+  registerErrors();
+  startReaders();
+  alsoRequest("timestamp-query");
+  Comlink.expose(new StageWorker());
+}
