@@ -1,6 +1,6 @@
 /** A bundle's files, from the browser's cache or from the server; every file is checked. */
 
-import type { OnNotice } from "../api/types";
+import type { LoadTimes, OnNotice } from "../api/types";
 import { download, downloadText, UnreachableError } from "./download";
 import type { OnBytes, TextRequest } from "./download";
 import { IntegrityError, throwIfAborted } from "../util/errors";
@@ -24,21 +24,8 @@ const PARALLEL = 4;
 /** Fetched files that are used already and not written yet. */
 const MOST_WRITES = 4;
 
-/**
- * What files took, in milliseconds: sums over files, of which several are worked on at the same time.
- */
-export interface FileTimes {
-  /** From asking the server for a file until its last byte. */
-  fetch: number;
-  /** Reading what the browser keeps. */
-  read: number;
-  /** SHA-256. */
-  hash: number;
-  /** Writing to what the browser keeps. */
-  write: number;
-  /** Handing weights to the GPU, in the worker's own thread. */
-  upload: number;
-}
+/** What files took; see {@link LoadTimes}. */
+export type FileTimes = Omit<LoadTimes, "start" | "weights" | "pipelines">;
 
 /** The files of one model of a bundle; keeps what it fetches. */
 export class BundleFiles {
