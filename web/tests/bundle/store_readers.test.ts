@@ -38,9 +38,9 @@ class FakeWorker {
 
   postMessage(question: unknown, transfer: Transferable[]): void {
     this.asked += 1;
-    const data = structuredClone(question, { transfer });
+    const data = structuredClone(question, { transfer }) as never;
     if (this.fault === "stops") this.onerror?.({ preventDefault: () => undefined });
-    else this.scope.onmessage?.({ data } as MessageEvent);
+    else this.scope.onmessage?.(new MessageEvent("message", { data }));
   }
 
   terminate(): void {
