@@ -13,10 +13,10 @@ import { nameOf } from "../util/secrets";
 import { sha256 } from "./sha256";
 import { readKeptFile } from "./kept_file";
 import type { KeptFile } from "./kept_file";
-import { countReaders, StoreReaders } from "./store_readers";
+import { countWorkers, StoreWorkers } from "./store_workers";
 import { isTextKey, keepAddress, keepText, textKey } from "./kept";
 import type { FileEntry } from "./manifest";
-import { isQuotaError } from "./cache";
+import { isQuotaError, NO_CACHE } from "./cache";
 import type { FileCache } from "./cache";
 
 /** Files that are fetched or read at the same time, unless more workers read. */
@@ -34,9 +34,9 @@ export class BundleFiles {
   readonly times: FileTimes = { fetch: 0, read: 0, hash: 0, write: 0, upload: 0 };
   /** Files that are being written, by their digests. */
   private readonly writes = new Map<string, Promise<void>>();
-  /** How many workers read, once something is found that is kept. */
+  /** How many workers read and write. */
   private wanted = 0;
-  private readers: StoreReaders | undefined;
+  private workers: StoreWorkers | undefined;
   /** Memory that nobody uses any more, for the next files that are read. */
   private spare: ArrayBuffer[] = [];
   /** What was read into memory that may be used again: nothing else has it. */
@@ -79,6 +79,7 @@ export class BundleFiles {
    */
   async getEarly(entry: FileEntry, onBytes: OnBytes, signal?: AbortSignal): Promise<ArrayBuffer> {
     await this.writes.get(entry.sha256);
+    throwIfAborted(signal);
     const kept = await this.fromCache(entry);
     if (kept !== undefined) {
       log("debug", `${entry.file} is kept in this browser`);
@@ -87,8 +88,12 @@ export class BundleFiles {
       return kept;
     }
     throwIfAborted(signal);
-    const data = await this.fromServer(entry, onBytes, signal);
+    const { data, kept: isKept } = await this.fromServer(entry, onBytes, signal);
     this.bytes.fetched += entry.bytes;
+    if (isKept) {
+      this.own.add(data);
+      return data;
+    }
     while (this.writes.size >= MOST_WRITES) await Promise.race(this.writes.values());
     this.startWrite(entry, data);
     return data;
@@ -99,9 +104,11 @@ export class BundleFiles {
     return Math.max(PARALLEL, this.wanted + 2);
   }
 
-  /** Say how many files are read next, before {@link BundleFiles.finish}. */
+  /** Say how many files are asked for next, before {@link BundleFiles.finish}: workers are started. */
   expect(files: number): void {
-    this.wanted = countReaders(files, globalThis.navigator.hardwareConcurrency);
+    if (this.cache === NO_CACHE || this.workers !== undefined) return;
+    this.wanted = countWorkers(files, globalThis.navigator.hardwareConcurrency);
+    if (this.wanted > 0) this.workers = new StoreWorkers(this.wanted);
   }
 
   /** Say that bytes of {@link BundleFiles.getEarly} are not needed any more: they may be overwritten. */
@@ -109,11 +116,11 @@ export class BundleFiles {
     if (this.own.has(data) && this.spare.length < this.width) this.spare.push(data);
   }
 
-  /** Wait until everything is kept that was fetched, and end the workers that read. */
+  /** Wait until everything is kept that was fetched, and end the workers. */
   async finish(): Promise<void> {
-    this.readers?.dispose();
-    this.readers = undefined;
-    this.wanted = 0; // what a failure left behind starts no others
+    this.workers?.dispose();
+    this.workers = undefined;
+    this.wanted = 0;
     this.spare = [];
     await Promise.all(this.writes.values());
   }
@@ -141,7 +148,6 @@ export class BundleFiles {
     this.times.read += read;
     this.times.hash += hash;
     if (data.byteLength === entry.bytes && digest === entry.sha256) {
-      if (this.wanted > 0) this.readers ??= new StoreReaders(this.wanted);
       this.own.add(data);
       return data;
     }
@@ -152,30 +158,42 @@ export class BundleFiles {
 
   /** Read a file in another worker if one runs, else here. */
   private async readKept({ sha256: key, bytes }: FileEntry): Promise<KeptFile | undefined> {
-    const fitting = this.spare.findIndex(({ byteLength }) => byteLength === bytes);
-    const into = fitting < 0 ? undefined : this.spare.splice(fitting, 1)[0];
-    const elsewhere = this.readers?.read(key, into);
+    const into = this.takeSpare(bytes);
+    const elsewhere = this.workers?.read(key, into);
     if (elsewhere === undefined) return readKeptFile(this.cache, key, into);
     // A worker may have ended, or its browser may not let it read.
     return elsewhere.catch(() => readKeptFile(this.cache, key));
   }
 
+  /** Memory of so many bytes that is not used any more, if there is some. */
+  private takeSpare(bytes: number): ArrayBuffer | undefined {
+    const fitting = this.spare.findIndex(({ byteLength }) => byteLength === bytes);
+    return fitting < 0 ? undefined : this.spare.splice(fitting, 1)[0];
+  }
+
+  /** Fetch a file. @returns its bytes, and whether a worker has kept them already. */
   private async fromServer(
     entry: FileEntry,
     onBytes: OnBytes,
     signal?: AbortSignal,
-  ): Promise<ArrayBuffer> {
+  ): Promise<{ data: ArrayBuffer; kept: boolean }> {
     const url = besideAddress(entry.file, this.base);
     const { transport } = this;
     let found = "";
     for (const reload of [false, true]) {
       const began = performance.now();
-      const data = await download(url, entry.bytes, onBytes, { signal, reload, transport });
-      const arrived = performance.now();
-      found = await sha256(data);
-      this.times.fetch += arrived - began;
-      this.times.hash += performance.now() - arrived;
-      if (found === entry.sha256) return data;
+      const into = this.takeSpare(entry.bytes);
+      const how = { signal, reload, transport, into };
+      const fetched = await download(url, entry.bytes, onBytes, how);
+      this.times.fetch += performance.now() - began;
+      const checked = await this.check(entry, fetched);
+      if (checked === undefined) {
+        // The worker that had it has ended; there is one less now.
+        onBytes(-entry.bytes);
+        return this.fromServer(entry, onBytes, signal);
+      }
+      found = checked.digest;
+      if (found === entry.sha256) return checked;
       onBytes(-entry.bytes);
       if (!reload) this.notice(`${entry.file} arrived damaged and is fetched again.`);
     }
@@ -184,6 +202,24 @@ export class BundleFiles {
         `got ${found.slice(0, 12)}…), twice`,
       "the server's copy is damaged: deploy the bundle anew",
     );
+  }
+
+  /** Compute a fetched file's digest; a worker also keeps it. @returns undefined if it is lost. */
+  private async check(
+    entry: FileEntry,
+    fetched: ArrayBuffer,
+  ): Promise<{ data: ArrayBuffer; digest: string; kept: boolean } | undefined> {
+    const elsewhere = this.full ? undefined : this.workers?.keep(entry.sha256, fetched);
+    if (elsewhere === undefined) {
+      const began = performance.now();
+      const digest = await sha256(fetched);
+      this.times.hash += performance.now() - began;
+      return { data: fetched, digest, kept: false };
+    }
+    const checked = await elsewhere.catch(() => undefined);
+    this.times.hash += checked?.hash ?? 0;
+    this.times.write += checked?.write ?? 0;
+    return checked;
   }
 
   private async toCache(entry: FileEntry, data: ArrayBuffer): Promise<void> {

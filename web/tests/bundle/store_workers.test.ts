@@ -1,13 +1,14 @@
-/** Workers that read kept files. How browsers run them, tests/e2e/test_faults.py tests. */
+/** Workers that read and write what the browser keeps. How browsers run them, tests/e2e/test_faults.py tests. */
 
 import { afterEach, describe, expect, test, vi } from "vitest";
 
 import { BundleFiles } from "../../src/bundle/bundle_files";
+import { NO_CACHE } from "../../src/bundle/cache";
 import type { FileEntry } from "../../src/bundle/manifest";
 import { sha256 } from "../../src/bundle/sha256";
-import { answerReads, countReaders, provideReaders } from "../../src/bundle/store_readers";
+import { serveStore, countWorkers, provideWorkers } from "../../src/bundle/store_workers";
 import { MemoryCache } from "../memory_cache";
-import { status, whole, withServer } from "../server";
+import { whole, withServer } from "../server";
 
 const store = new MemoryCache();
 vi.mock(import("../../src/bundle/cache"), async (original) => ({
@@ -23,7 +24,7 @@ class FakeWorker {
   onerror: ((event: { preventDefault: () => void }) => void) | null = null;
   asked = 0;
   ended = false;
-  private readonly scope: Parameters<typeof answerReads>[0] = {
+  private readonly scope: Parameters<typeof serveStore>[0] = {
     onmessage: null,
     postMessage: (answer, options) => {
       const data: unknown = structuredClone(answer, options);
@@ -31,9 +32,9 @@ class FakeWorker {
     },
   };
 
-  constructor(private readonly fault: Fault) {
+  constructor(public fault: Fault) {
     if (fault === "cannot start") throw new TypeError("refused");
-    queueMicrotask(() => answerReads(this.scope));
+    queueMicrotask(() => serveStore(this.scope));
   }
 
   postMessage(question: unknown, transfer: Transferable[]): void {
@@ -52,7 +53,7 @@ let workers: FakeWorker[] = [];
 
 function provide(fault?: Fault, cores = 8): void {
   vi.stubGlobal("navigator", { hardwareConcurrency: cores });
-  provideReaders(() => {
+  provideWorkers(() => {
     const worker = new FakeWorker(fault);
     workers.push(worker);
     return worker as unknown as Worker;
@@ -64,6 +65,11 @@ afterEach(() => {
   store.kept.clear();
   workers = [];
 });
+
+/** How often all workers were asked for something. */
+function asked(): number {
+  return workers.reduce((sum, worker) => sum + worker.asked, 0);
+}
 
 /** Files of the same length, each of its own bytes. */
 async function makeFiles(count: number): Promise<{ entry: FileEntry; data: Uint8Array }[]> {
@@ -104,9 +110,9 @@ test.each([
   [9, 64, 2],
   [3, 64, 0],
   [100, undefined, 0],
-])("%d files on %s cores are read by %d workers", (files, cores, count) => {
+])("%d files on %s cores are worth %d workers", (files, cores, count) => {
   provide();
-  expect(countReaders(files, cores)).toBe(count);
+  expect(countWorkers(files, cores)).toBe(count);
 });
 
 describe("Kept files", () => {
@@ -117,7 +123,7 @@ describe("Kept files", () => {
     const { files, notices } = open("http://localhost/");
     await readAll(files, made);
     expect(workers.length).toBe(3);
-    expect(workers.reduce((sum, { asked }) => sum + asked, 0)).toBe(11); // the first one was read here
+    expect(asked()).toBeGreaterThan(9); // the first ones may be read here, until the workers run
     await files.finish();
     expect(workers.every(({ ended }) => ended)).toBe(true);
     expect([files.bytes, notices]).toEqual([{ fetched: 0, kept: 12 * 64 }, []]);
@@ -149,22 +155,82 @@ describe("Kept files", () => {
     expect([files.bytes.kept, notices]).toEqual([12 * 64, []]);
   });
 
-  test("need no workers if nothing is kept, and none start after a failure", async () => {
+  test("need no workers if there are few, or nothing is kept at all", async () => {
     provide();
-    const made = await makeFiles(12);
-    await withServer([status(404)], async (address) => {
-      const { files } = open(address);
-      files.expect(12);
-      await expect(files.getEarly(made[0]!.entry, () => undefined)).rejects.toThrow("0.bin");
-      await files.finish();
-      await store.write(made[1]!.entry.sha256, made[1]!.data.slice().buffer);
-      await files.getEarly(made[1]!.entry, () => undefined);
-      expect(workers).toEqual([]);
-    });
+    const [first, ...others] = await makeFiles(3);
+    for (const { entry, data } of [first!, ...others]) {
+      await store.write(entry.sha256, data.slice().buffer);
+    }
+    await readAll(open("http://localhost/").files, [first!, ...others]);
+    const none = new BundleFiles("http://localhost/", NO_CACHE, new Map(), () => undefined);
+    none.expect(100);
+    expect(workers).toEqual([]);
   });
 });
 
 describe("Fetched files", () => {
+  /** What became of a file; workers are asked for it once before it is fetched. */
+  interface Fetched {
+    notices: string[];
+    requests: number;
+    asked: number;
+    /** What was kept when the bytes were there. */
+    early: ArrayBuffer | undefined;
+  }
+
+  /** Fetch {@link data} once the workers run; the server answers so, and then as it should. */
+  async function fetchOne(answers: Uint8Array[], fault?: Fault): Promise<Fetched> {
+    provide();
+    const entry = { file: "0.bin", bytes: 64, sha256: await sha256(data) };
+    const fetched: Fetched[] = [];
+    await withServer([...answers, data].map((body) => whole(body)), async (address, requests) => {
+      const { files, notices } = open(address);
+      files.expect(12);
+      await new Promise((resolve) => setTimeout(resolve));
+      for (const worker of workers) worker.fault = fault;
+      let counted = 0;
+      const found = await files.getEarly(entry, (count) => (counted += count));
+      expect(new Uint8Array(found)).toEqual(data);
+      expect(counted).toBe(64);
+      const early = store.kept.get(entry.sha256);
+      await files.finish();
+      fetched.push({ notices, requests: requests.length, asked: asked(), early });
+    });
+    return fetched[0]!;
+  }
+
+  const data = new Uint8Array(64).fill(7);
+
+  test("are checked and kept by workers", async () => {
+    const early = data.buffer;
+    expect(await fetchOne([])).toEqual({ notices: [], requests: 1, asked: 2, early });
+  });
+
+  test("one that arrives damaged is not kept, and fetched again", async () => {
+    const notices = ["0.bin arrived damaged and is fetched again."];
+    const found = await fetchOne([new Uint8Array(64).fill(9)]);
+    expect(found).toEqual({ notices, requests: 2, asked: 3, early: data.buffer });
+  });
+
+  test("one whose worker ends is fetched again", async () => {
+    const { notices, requests } = await fetchOne([], "stops");
+    // One worker ends when it looks for the file, two with it; then it is checked and kept here.
+    expect([notices, requests]).toEqual([[], 3]);
+    expect(store.kept.size).toBe(1);
+  });
+
+  test("without room are used, and the visitor is told", async () => {
+    const full = new DOMException("full", "QuotaExceededError");
+    vi.spyOn(store, "write").mockRejectedValue(full);
+    const { notices, requests } = await fetchOne([]);
+    vi.restoreAllMocks();
+    expect(requests).toBe(1);
+    expect(notices).toEqual([
+      "The browser has no room to keep the model; it will be downloaded again next time.",
+    ]);
+    expect(store.kept.size).toBe(0);
+  });
+
   test("are there before they are kept, and kept at the end", async () => {
     const [{ entry, data }] = (await makeFiles(1)) as [{ entry: FileEntry; data: Uint8Array }];
     let keep: () => void = () => undefined;
