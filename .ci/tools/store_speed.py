@@ -7,8 +7,8 @@ Four files are read at a time, as shards are. Then workers of its own read them 
 the digests and hand the bytes over, as those of ``web/src/bundle/store_readers.ts`` do: two, and
 WORKERS (4 unless given). How fast SHA-256 is without any reading is measured too: Chromium computes
 the digests of all workers of a page in one thread, so that no way is faster than that. Each line
-has the rate, and in brackets how often it is that of reading as a ``File``, with SHA-256 or without,
-in the same round.
+has the rate, and in brackets how often it is that of reading as a ``File`` in the same round, with
+SHA-256 or without.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def main(files: int, mib: int, workers: int = 4) -> None:
         page = context.new_page()
         page.goto("http://localhost/")
         lines = page.evaluate(_ASK, {"files": files, "bytes": mib * 2**20, "most": workers})
-        # The first way of each round, without SHA-256 and with it, is what the others are compared to.
+        # The first way of each round, without SHA-256 and with it: the others are compared to it.
         first: dict[tuple[int, bool], float] = {}
         for line in lines:
             base = first.setdefault((line["round"], line["hashes"]), line["seconds"])

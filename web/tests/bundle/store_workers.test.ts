@@ -183,19 +183,22 @@ describe("Fetched files", () => {
     provide();
     const entry = { file: "0.bin", bytes: 64, sha256: await sha256(data) };
     const fetched: Fetched[] = [];
-    await withServer([...answers, data].map((body) => whole(body)), async (address, requests) => {
-      const { files, notices } = open(address);
-      files.expect(12);
-      await new Promise((resolve) => setTimeout(resolve));
-      for (const worker of workers) worker.fault = fault;
-      let counted = 0;
-      const found = await files.getEarly(entry, (count) => (counted += count));
-      expect(new Uint8Array(found)).toEqual(data);
-      expect(counted).toBe(64);
-      const early = store.kept.get(entry.sha256);
-      await files.finish();
-      fetched.push({ notices, requests: requests.length, asked: asked(), early });
-    });
+    await withServer(
+      [...answers, data].map((body) => whole(body)),
+      async (address, requests) => {
+        const { files, notices } = open(address);
+        files.expect(12);
+        await new Promise((resolve) => setTimeout(resolve));
+        for (const worker of workers) worker.fault = fault;
+        let counted = 0;
+        const found = await files.getEarly(entry, (count) => (counted += count));
+        expect(new Uint8Array(found)).toEqual(data);
+        expect(counted).toBe(64);
+        const early = store.kept.get(entry.sha256);
+        await files.finish();
+        fetched.push({ notices, requests: requests.length, asked: asked(), early });
+      },
+    );
     return fetched[0]!;
   }
 
