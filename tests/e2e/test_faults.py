@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,11 @@ from playwright.sync_api import expect
 from http_servers import QuietHandler, serving_folder
 from marks import twelfths
 from pages import before_worker, in_page, kept_files, ready, set_steps
+from speck import SPECK
+from wsd.bundle import builder
+from wsd.compiler.driver import compile_library
 from wsd.runtime import chromium
+from wsd.util.progress import Quiet
 
 MANIFEST = "/models/speck/manifest.json"
 TIMEOUT_MS = 180_000
@@ -276,6 +281,51 @@ def test_of_a_store(visitor, speck, drawn, integrity, name):
             assert [notice in sentence for sentence in said] == [True] * bool(notice)
             assert in_page(page, "draw")["value"] == drawn
             page.close()
+
+
+@pytest.fixture(scope="module")
+def in_shards(speck, tmp_path_factory):
+    """The same model in many shards."""
+    _, checkpoint = speck
+    library = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
+    small = partial(builder.write_shards, shard_bytes=1 << 12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builder, "write_shards", small)
+        folder = tmp_path_factory.mktemp("shards") / "speck"
+        return builder.build_bundle(checkpoint, library, folder, Quiet())
+
+
+# What the page's worker hears of the workers that it starts, kept where the test finds it.
+LISTEN = """() => {
+  globalThis.heard = [];
+  new BroadcastChannel("workers").onmessage = ({ data }) => heard.push(data);
+}"""
+
+
+def is_served_by_workers(page):
+    """Return whether all workers were ended that the page's worker started, and some answered."""
+    heard = Counter(page.evaluate("heard.splice(0)"))
+    return heard["started wsd-store"] == heard["ended"] == 4 and heard["answered"] > 0
+
+
+@pytest.mark.full
+def test_of_files_that_several_workers_keep_and_read(visitor, in_shards, drawn):
+    with serving(in_shards, None) as server:
+        page = visitor.new_page()
+        before_worker(page, "many_cores")
+        open_blank(page, server)
+        page.evaluate(LISTEN)
+        assert in_page(page, "load", MANIFEST) == {"value": True}
+        assert is_served_by_workers(page)
+        assert in_page(page, "unsoundFiles") == []
+        damaged = in_page(page, "damageKeptShard", MANIFEST, "flipped")
+        before = server.counts.copy()
+        assert in_page(page, "load", MANIFEST) == {"value": True}
+        assert [".bin" in name for name in server.counts - before].count(True) == 1
+        assert any(damaged in name for name in server.counts - before)
+        assert ["was damaged" in said for said in in_page(page, "notices")] == [True]
+        assert is_served_by_workers(page)
+        assert in_page(page, "draw")["value"] == drawn
 
 
 @pytest.mark.exhaustive

@@ -16,6 +16,7 @@ export interface Loading {
   milliseconds: number;
   /** Bytes of its files, and of those that this browser had kept before. */
   bytes: { total: number; kept: number };
+  times: StableDiffusionPipeline["loadTimes"];
 }
 
 /** What was drawn. */
@@ -59,6 +60,7 @@ export function listFigures(
   const { model, size, steps, guidance, images, loading, timings, usage, adapter } = figures;
   const { firstPreview } = timings;
   const { total, kept } = loading.bytes;
+  const { times } = loading;
   return [
     [words.model, `${model.name} ${model.dtype}`],
     [words.figurePicture, `${size.width}×${size.height}`],
@@ -66,6 +68,14 @@ export function listFigures(
     [words.steps, number(steps)],
     [words.guidance, number(guidance)],
     [words.figureReady, seconds(loading.milliseconds)],
+    [words.figureStart, seconds(times.start)],
+    [words.figureWeights, seconds(times.weights)],
+    [words.figureCompiling, seconds(times.pipelines)],
+    [words.figureFetch, seconds(times.fetch)],
+    [words.figureRead, seconds(times.read)],
+    [words.figureHash, seconds(times.hash)],
+    [words.figureWrite, seconds(times.write)],
+    [words.figureUpload, seconds(times.upload)],
     [words.figureKept, `${bytes(kept)} / ${bytes(total)}`],
     ...(timings.encode === undefined
       ? []

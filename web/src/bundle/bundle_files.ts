@@ -1,6 +1,6 @@
 /** A bundle's files, from the browser's cache or from the server; every file is checked. */
 
-import type { OnNotice } from "../api/types";
+import type { LoadTimes, OnNotice } from "../api/types";
 import { download, downloadText, UnreachableError } from "./download";
 import type { OnBytes, TextRequest } from "./download";
 import { IntegrityError, throwIfAborted } from "../util/errors";
@@ -11,15 +11,36 @@ import type { Transport } from "./transport";
 import { log } from "../util/log";
 import { nameOf } from "../util/secrets";
 import { sha256 } from "./sha256";
+import { readKeptFile } from "./kept_file";
+import type { KeptFile } from "./kept_file";
+import { countWorkers, StoreWorkers } from "./store_workers";
 import { isTextKey, keepAddress, keepText, textKey } from "./kept";
 import type { FileEntry } from "./manifest";
-import { isQuotaError } from "./cache";
+import { isQuotaError, NO_CACHE } from "./cache";
 import type { FileCache } from "./cache";
+
+/** Files that are fetched or read at the same time, unless more workers read. */
+const PARALLEL = 4;
+/** Fetched files that are used already and not written yet. */
+const MOST_WRITES = 4;
+
+/** What files took; see {@link LoadTimes}. */
+export type FileTimes = Omit<LoadTimes, "start" | "weights" | "pipelines">;
 
 /** The files of one model of a bundle; keeps what it fetches. */
 export class BundleFiles {
   /** How many bytes came from the server, and from what the browser keeps. */
   readonly bytes = { fetched: 0, kept: 0 };
+  readonly times: FileTimes = { fetch: 0, read: 0, hash: 0, write: 0, upload: 0 };
+  /** Files that are being written, by their digests. */
+  private readonly writes = new Map<string, Promise<void>>();
+  /** How many workers read and write. */
+  private wanted = 0;
+  private workers: StoreWorkers | undefined;
+  /** Memory that nobody uses any more, for the next files that are read. */
+  private spare: ArrayBuffer[] = [];
+  /** What was read into memory that may be used again: nothing else has it. */
+  private readonly own = new WeakSet<ArrayBuffer>();
   /** Whether the browser has no room left; then nothing more is written. */
   private full = false;
 
@@ -38,7 +59,8 @@ export class BundleFiles {
   ) {}
 
   /**
-   * Return a file's bytes. A damaged file is fetched once more, wherever it came from.
+   * Return a file's bytes, once they are kept. A damaged file is fetched once more, wherever it came
+   * from.
    *
    * @param onBytes called with the bytes that have arrived since the last call.
    * @throws IntegrityError if the server's file is damaged.
@@ -46,6 +68,18 @@ export class BundleFiles {
    * @throws AbortError if the signal is aborted.
    */
   async get(entry: FileEntry, onBytes: OnBytes, signal?: AbortSignal): Promise<ArrayBuffer> {
+    const data = await this.getEarly(entry, onBytes, signal);
+    await this.writes.get(entry.sha256);
+    return data;
+  }
+
+  /**
+   * The same, but a fetched file may still be on its way into what the browser keeps; the caller must
+   * not change the bytes, and must call {@link BundleFiles.finish} at the end.
+   */
+  async getEarly(entry: FileEntry, onBytes: OnBytes, signal?: AbortSignal): Promise<ArrayBuffer> {
+    await this.writes.get(entry.sha256);
+    throwIfAborted(signal);
     const kept = await this.fromCache(entry);
     if (kept !== undefined) {
       log("debug", `${entry.file} is kept in this browser`);
@@ -54,38 +88,112 @@ export class BundleFiles {
       return kept;
     }
     throwIfAborted(signal);
-    const data = await this.fromServer(entry, onBytes, signal);
+    const { data, kept: isKept } = await this.fromServer(entry, onBytes, signal);
     this.bytes.fetched += entry.bytes;
-    await this.toCache(entry, data);
+    if (isKept) {
+      this.own.add(data);
+      return data;
+    }
+    while (this.writes.size >= MOST_WRITES) await Promise.race(this.writes.values());
+    this.startWrite(entry, data);
     return data;
   }
 
+  /** How many files should be asked for at the same time. */
+  get width(): number {
+    return Math.max(PARALLEL, this.wanted + 2);
+  }
+
+  /** Say how many files are asked for next, before {@link BundleFiles.finish}: workers are started. */
+  expect(files: number): void {
+    if (this.cache === NO_CACHE || this.workers !== undefined) return;
+    this.wanted = countWorkers(files, globalThis.navigator.hardwareConcurrency);
+    if (this.wanted > 0) this.workers = new StoreWorkers(this.wanted);
+  }
+
+  /** Say that bytes of {@link BundleFiles.getEarly} are not needed any more: they may be overwritten. */
+  giveBack(data: ArrayBuffer): void {
+    if (this.own.has(data) && this.spare.length < this.width) this.spare.push(data);
+  }
+
+  /** Wait until everything is kept that was fetched, and end the workers. */
+  async finish(): Promise<void> {
+    this.workers?.dispose();
+    this.workers = undefined;
+    this.wanted = 0;
+    this.spare = [];
+    await Promise.all(this.writes.values());
+  }
+
+  private startWrite(entry: FileEntry, data: ArrayBuffer): void {
+    const began = performance.now();
+    const write = this.toCache(entry, data).finally(() => {
+      this.times.write += performance.now() - began;
+      this.writes.delete(entry.sha256);
+    });
+    // Its failure is thrown where it is awaited.
+    write.catch(() => undefined);
+    this.writes.set(entry.sha256, write);
+  }
+
   private async fromCache(entry: FileEntry): Promise<ArrayBuffer | undefined> {
-    let data: ArrayBuffer | undefined;
+    let found: KeptFile | undefined;
     try {
-      data = await this.cache.read(entry.sha256);
+      found = await this.readKept(entry);
     } catch {
       return undefined; // a file that cannot be read is fetched like one that is not there
     }
-    if (data === undefined) return undefined;
-    if (data.byteLength === entry.bytes && (await sha256(data)) === entry.sha256) return data;
+    if (found === undefined) return undefined;
+    const { data, digest, read, hash } = found;
+    this.times.read += read;
+    this.times.hash += hash;
+    if (data.byteLength === entry.bytes && digest === entry.sha256) {
+      this.own.add(data);
+      return data;
+    }
     this.notice(`${entry.file} was damaged in the browser's cache and is fetched again.`);
     await this.cache.remove(entry.sha256);
     return undefined;
   }
 
+  /** Read a file in another worker if one runs, else here. */
+  private async readKept({ sha256: key, bytes }: FileEntry): Promise<KeptFile | undefined> {
+    const into = this.takeSpare(bytes);
+    const elsewhere = this.workers?.read(key, into);
+    if (elsewhere === undefined) return readKeptFile(this.cache, key, into);
+    // A worker may have ended, or its browser may not let it read.
+    return elsewhere.catch(() => readKeptFile(this.cache, key));
+  }
+
+  /** Memory of so many bytes that is not used any more, if there is some. */
+  private takeSpare(bytes: number): ArrayBuffer | undefined {
+    const fitting = this.spare.findIndex(({ byteLength }) => byteLength === bytes);
+    return fitting < 0 ? undefined : this.spare.splice(fitting, 1)[0];
+  }
+
+  /** Fetch a file. @returns its bytes, and whether a worker has kept them already. */
   private async fromServer(
     entry: FileEntry,
     onBytes: OnBytes,
     signal?: AbortSignal,
-  ): Promise<ArrayBuffer> {
+  ): Promise<{ data: ArrayBuffer; kept: boolean }> {
     const url = besideAddress(entry.file, this.base);
     const { transport } = this;
     let found = "";
     for (const reload of [false, true]) {
-      const data = await download(url, entry.bytes, onBytes, { signal, reload, transport });
-      found = await sha256(data);
-      if (found === entry.sha256) return data;
+      const began = performance.now();
+      const into = this.takeSpare(entry.bytes);
+      const how = { signal, reload, transport, into };
+      const fetched = await download(url, entry.bytes, onBytes, how);
+      this.times.fetch += performance.now() - began;
+      const checked = await this.check(entry, fetched);
+      if (checked === undefined) {
+        // The worker that had it has ended; there is one less now.
+        onBytes(-entry.bytes);
+        return this.fromServer(entry, onBytes, signal);
+      }
+      found = checked.digest;
+      if (found === entry.sha256) return checked;
       onBytes(-entry.bytes);
       if (!reload) this.notice(`${entry.file} arrived damaged and is fetched again.`);
     }
@@ -94,6 +202,24 @@ export class BundleFiles {
         `got ${found.slice(0, 12)}…), twice`,
       "the server's copy is damaged: deploy the bundle anew",
     );
+  }
+
+  /** Compute a fetched file's digest; a worker also keeps it. @returns undefined if it is lost. */
+  private async check(
+    entry: FileEntry,
+    fetched: ArrayBuffer,
+  ): Promise<{ data: ArrayBuffer; digest: string; kept: boolean } | undefined> {
+    const elsewhere = this.full ? undefined : this.workers?.keep(entry.sha256, fetched);
+    if (elsewhere === undefined) {
+      const began = performance.now();
+      const digest = await sha256(fetched);
+      this.times.hash += performance.now() - began;
+      return { data: fetched, digest, kept: false };
+    }
+    const checked = await elsewhere.catch(() => undefined);
+    this.times.hash += checked?.hash ?? 0;
+    this.times.write += checked?.write ?? 0;
+    return checked;
   }
 
   private async toCache(entry: FileEntry, data: ArrayBuffer): Promise<void> {

@@ -10,8 +10,10 @@ import type { Size } from "../bundle/manifest";
 import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
 import { runBenchmark } from "../diagnostics/benchmark";
 import { alsoRequest } from "../gpu/device";
+import { serveStore } from "../bundle/store_workers";
 import type { TransferSizes } from "../gpu/residency";
 import { registerErrors } from "../worker/error_transfer";
+import { isStoreWorker, provideOwnWorkers } from "../worker/own_workers";
 import { WorkerPipeline } from "../worker/worker_pipeline";
 import type { Words } from "../pipeline/text_encoder";
 import {
@@ -66,6 +68,11 @@ class StageWorker extends WorkerPipeline {
 
 export type { StageWorker };
 
-registerErrors();
-alsoRequest("timestamp-query");
-Comlink.expose(new StageWorker());
+if (isStoreWorker()) {
+  serveStore(self);
+} else {
+  registerErrors();
+  provideOwnWorkers();
+  alsoRequest("timestamp-query");
+  Comlink.expose(new StageWorker());
+}

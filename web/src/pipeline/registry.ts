@@ -5,7 +5,14 @@ import type { WsdError } from "../util/errors";
 import type { WeightPatches } from "../adapters/patch";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
-import type { GenerationResult, LoadOptions, SafetyReport, TokenCount, Usage } from "../api/types";
+import type {
+  GenerationResult,
+  LoadOptions,
+  LoadTimes,
+  SafetyReport,
+  TokenCount,
+  Usage,
+} from "../api/types";
 import { BundleFiles } from "../bundle/bundle_files";
 import { chooseEncoders } from "../bundle/encoders";
 import { NO_CACHE, openCache } from "../bundle/cache";
@@ -135,6 +142,7 @@ export function registerPipeline(type: string, factory: PipelineFactory): void {
  * Fetch a manifest and load the pipeline that it names.
  *
  * @param manifestUrl absolute address of a manifest.json, or of a deployment's configuration.
+ * @param onTimes called with what loading took.
  * @throws UnsupportedError if no pipeline of that type is registered, or the GPU does not do.
  * @throws FetchError or IntegrityError if a file cannot be had.
  * @throws OutOfMemoryError or AbortError if loading ends early.
@@ -142,6 +150,7 @@ export function registerPipeline(type: string, factory: PipelineFactory): void {
 export async function loadPipeline(
   manifestUrl: string,
   options: LoadOptions = {},
+  onTimes: (times: LoadTimes) => void = () => undefined,
 ): Promise<Pipeline> {
   const started = performance.now();
   const cache = options.cache === false ? NO_CACHE : await openCache();
@@ -167,8 +176,10 @@ export async function loadPipeline(
   const files = new BundleFiles(url, cache, fileSizes(manifest), notice, transport);
   const meter = meterLoading(manifest, { ...options, offload: given.swapper?.enabled });
   const measured = { ...options, onProgress: meter.onStage };
-  const pipeline = await factory({ manifest, files, options: measured });
+  const times = { start: performance.now() - started, weights: 0, pipelines: 0 };
+  const pipeline = await factory({ manifest, files, options: measured, times });
   meter.finish();
+  onTimes({ ...times, ...files.times });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   log(
     "info",

@@ -8,7 +8,14 @@ import type { WeightPatches } from "../adapters/patch";
 import { toBlobs } from "../api/generated";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
-import type { GenerationResult, SafetyReport, Timings, TokenCount, Usage } from "../api/types";
+import type {
+  GenerationResult,
+  LoadTimes,
+  SafetyReport,
+  Timings,
+  TokenCount,
+  Usage,
+} from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, SchedulerConstants, Size } from "../bundle/manifest";
 import type { MemorySettings } from "../bundle/inference_settings";
@@ -68,7 +75,8 @@ const ignore = (): void => undefined;
  *   `loadPipeline`.
  */
 export async function loadTextToImage(source: ModelSource): Promise<TextToImagePipeline> {
-  const { manifest, files, options } = source;
+  const { manifest, files, options, times } = source;
+  const began = performance.now();
   const { signal, onProgress: report = ignore } = options;
   const model = await Model.load(source, report, signal);
   try {
@@ -96,7 +104,8 @@ export async function loadTextToImage(source: ModelSource): Promise<TextToImageP
       );
     }
     const checks = options.safetyChecker ?? false;
-    await model.runtime.guard(() => pipeline.makeReady(size, checks, report, signal));
+    times.start += performance.now() - began;
+    await model.runtime.guard(() => pipeline.makeReady(size, checks, times, report, signal));
     return pipeline;
   } catch (error) {
     model.runtime.dispose();
@@ -132,16 +141,19 @@ export class TextToImagePipeline implements Pipeline {
    * Load the weights, and compile meanwhile what draws a picture of this size.
    *
    * @param checks whether the pictures are checked, so that the safety checker is loaded too.
+   * @param times get what both took.
    */
   async makeReady(
     size: Size,
     checks: boolean,
+    times: Pick<LoadTimes, "weights" | "pipelines">,
     report: OnStage,
     signal?: AbortSignal,
   ): Promise<void> {
     this.checkSize(size);
     const { manifest, components } = this.model;
     const more: Role[] = checks ? ["safety_checker"] : [];
+    const began = performance.now();
     // The weights' progress is reported first, because with a large model they take longest.
     let weightsLoaded = false;
     const reportLater: OnStage = (event) => {
@@ -151,11 +163,14 @@ export class TextToImagePipeline implements Pipeline {
       if (components.offload) await components.need("text_encoder", report, either);
       else await components.needAll(report, either, more);
       weightsLoaded = true;
+      times.weights = performance.now() - began;
     };
     const guided = this.isGuided(size, manifest.defaults.guidance_scale);
     const functions = this.textFunctions(size, guided, [1]);
-    const prepare = async (either: AbortSignal): Promise<void> =>
-      this.prepare(size, functions, undefined, reportLater, either);
+    const prepare = async (either: AbortSignal): Promise<void> => {
+      await this.prepare(size, functions, undefined, reportLater, either);
+      times.pipelines = performance.now() - began;
+    };
     await runTogether([loadWeights, prepare], signal);
     throwIfAborted(signal); // the caller may have aborted in the last progress callback
   }

@@ -1,9 +1,16 @@
-/** The page's worker: the entry point that the bundler builds. */
+/** The page's worker: the entry point that the bundler builds. It also runs in workers of this one. */
 
 import * as Comlink from "comlink";
 
+import { serveStore } from "../bundle/store_workers";
 import { registerErrors } from "./error_transfer";
+import { isStoreWorker, provideOwnWorkers } from "./own_workers";
 import { WorkerPipeline } from "./worker_pipeline";
 
-registerErrors();
-Comlink.expose(new WorkerPipeline());
+if (isStoreWorker()) {
+  serveStore(self);
+} else {
+  registerErrors();
+  provideOwnWorkers();
+  Comlink.expose(new WorkerPipeline());
+}

@@ -10,6 +10,7 @@ import type { OnProgress, ProgressEvent } from "../api/progress";
 import type {
   GenerationResult,
   LoadOptions,
+  LoadTimes,
   OnNotice,
   StageReport,
   TokenCount,
@@ -42,6 +43,7 @@ export interface LoadedModel {
   manifest: Manifest;
   /** Vendor, architecture and description of the GPU. */
   adapter: Record<string, string>;
+  times: LoadTimes;
 }
 
 /**
@@ -80,7 +82,7 @@ export class WorkerPipeline {
     return this.cancellable(call, async (signal) => {
       const { manifest, adapter } = await recovering.load(report, signal);
       await delivered();
-      return { manifest, adapter };
+      return { manifest, adapter, times: recovering.times! };
     });
   }
 

@@ -794,7 +794,7 @@ test("a pipeline can be looked at, and says nothing of how it was loaded", async
   const seen = JSON.stringify(pipe) + inspect(pipe, { depth: 9, showHidden: true });
   expect(seen).toContain("toy");
   expect(seen).not.toContain("secret");
-  expect(Object.keys(pipe).sort()).toEqual(["adapter", "manifest"]);
+  expect(Object.keys(pipe).sort()).toEqual(["adapter", "loadTimes", "manifest"]);
   expect(structuredClone(pipe)).toMatchObject({ adapter: { vendor: "none" } });
   await pipe.unload();
 });
