@@ -38,6 +38,9 @@ NO_EMULATOR = (
     "this machine runs nothing for arm64; mount binfmt_misc and register qemu-user-static, or on "
     "Debian 12 run .ci/engine arm64 FOLDER"
 )
+# What the README's first command leaves in a container, in GB (10^9 bytes), where pip finds only
+# PyTorch's builds with CUDA.
+FIRST_CONTACT_GB = 20
 # Tests that compile nothing and open no browser.
 FAST_TESTS = ("tests/unit", "tests/security")
 # pytest with a worker for each core, four at most. tests/conftest.py says which tests stay
@@ -579,8 +582,17 @@ def test_appliance(session: nox.Session, engine: str, *options: str) -> None:
 
 
 def test_first_contact(session: nox.Session, engine: str, *options: str) -> None:
-    """Run the README's first command in containers side by side; `options` are pytest's."""
-    command = ("pytest", "--numprocesses=2", "tests/first_contact")
+    """Run the README's first command in containers; `options` are pytest's.
+
+    They run side by side where the disk has room for both, else one after the other.
+    """
+    free = container.free_gigabytes(engine)
+    processes = max(1, min(2, int(free // FIRST_CONTACT_GB)))
+    session.log(
+        f"containers at a time: {processes} (one may need {FIRST_CONTACT_GB} GB of the engine's "
+        f"disk, and {free:.0f} GB are free)"
+    )
+    command = ("pytest", f"--numprocesses={processes}", "tests/first_contact")
     session.run(*command, *options, env={"WSD_ENGINE": engine})
 
 

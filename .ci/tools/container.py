@@ -52,6 +52,23 @@ def _answers(engine: str) -> bool:
     return subprocess.run([engine, "info"], capture_output=True, check=False).returncode == 0
 
 
+def free_gigabytes(engine: str) -> float:
+    """Return how many GB (10^9 bytes) are free where the engine keeps images and containers.
+
+    Where that is inside a virtual machine, as on macOS, it is what this machine's disk has.
+
+    Raises:
+        ValueError: if the engine does not say where that is.
+    """
+    field = "{{.DockerRootDir}}" if engine == "docker" else "{{.Store.GraphRoot}}"
+    command = [engine, "info", "--format", field]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode != 0 or not done.stdout.strip():
+        raise ValueError(f"`{shlex.join(command)}` fails: {done.stderr.strip()}")
+    folder = Path(done.stdout.strip())
+    return shutil.disk_usage(folder if folder.exists() else PINS.parent).free / 1e9
+
+
 def find_lane() -> str:
     """Return the lane that ``WSD_LANE`` names; from source unless it is set.
 

@@ -1,5 +1,6 @@
 """Which container engine and lane the nox sessions take."""
 
+import shutil
 import subprocess
 import sys
 
@@ -11,13 +12,13 @@ from wsd.util.files import REPOSITORY
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """Return a function that puts an engine on PATH whose ``info`` exits with a code."""
+    """Return a function that puts an engine on PATH whose ``info`` says a line and exits."""
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("WSD_ENGINE", "WSD_LANE", "WSD_BUILD_OPTIONS"):
         monkeypatch.delenv(name, raising=False)
 
-    def add(name, code=0):
-        (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
+    def add(name, code=0, says=""):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{says}'\nexit {code}\n")
         (tmp_path / name).chmod(0o755)
 
     return add
@@ -51,6 +52,23 @@ def test_what_cannot_be_had(machine, monkeypatch, name, said):
     monkeypatch.setenv("WSD_ENGINE", name)
     with pytest.raises(ValueError, match=said):
         engine.find_engine()
+
+
+@pytest.mark.parametrize("name", engine.ENGINES)
+def test_how_much_room_it_has(machine, tmp_path, name):
+    machine(name, says=str(tmp_path))
+    free = shutil.disk_usage(tmp_path).free / 1e9
+    assert engine.free_gigabytes(name) == pytest.approx(free, abs=1)
+    # Inside a virtual machine the folder is none of this machine's.
+    machine(name, says="/var/lib/of/another/machine")
+    assert engine.free_gigabytes(name) > 0
+
+
+@pytest.mark.parametrize(("code", "says"), [(1, "/"), (0, "")])
+def test_room_that_is_not_told(machine, code, says):
+    machine("docker", code, says)
+    with pytest.raises(ValueError, match="docker info --format"):
+        engine.free_gigabytes("docker")
 
 
 @pytest.mark.usefixtures("machine")

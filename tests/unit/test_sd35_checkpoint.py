@@ -190,8 +190,14 @@ def test_t5_that_is_there_can_be_left_out(folder):
 
 def test_t5_that_only_its_folder_lacks_is_an_error(copy):
     shutil.rmtree(copy / T5)
-    with pytest.raises(CheckpointError, match="has no folder text_encoder_3"):
+    with pytest.raises(CheckpointError, match="has no folder text_encoder_3") as raised:
         open_checkpoint(copy, GRAIN)
+    assert "--no-text-encoder-3" in raised.value.hint
+    assert open_checkpoint(copy, WITHOUT).family == WITHOUT
+    shutil.rmtree(copy / "text_encoder")
+    with pytest.raises(CheckpointError, match="has no folder text_encoder") as raised:
+        open_checkpoint(copy, WITHOUT)
+    assert "--no-text-encoder-3" not in raised.value.hint
 
 
 def test_nothing_is_said_of_encoders_that_every_picture_needs():

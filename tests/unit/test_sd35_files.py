@@ -192,6 +192,47 @@ def test_other_models_are_named_before_what_their_files_lack(bare, tmp_path, nam
     assert hint in raised.value.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "hint"),
+    [
+        ("x_embedder.proj.weight", (2432, 16, 2, 2), "3.5 Large"),
+        ("pos_embed.proj.weight", (2432, 16, 2, 2), "3.5 Large"),
+        ("pos_embed", (1, 192 * 192, 16), "Stable Diffusion 3 Medium"),
+        ("pos_embed.pos_embed", (1, 192 * 192, 16), "Stable Diffusion 3 Medium"),
+    ],
+)
+def test_transformers_alone_of_other_models_are_named(tmp_path, name, shape, hint, caplog):
+    """Nobody should look for the VAE and the text encoders of such a file."""
+    save_file({name: torch.zeros(shape)}, tmp_path / "alone.safetensors")
+    with pytest.raises(CheckpointError, match=name) as raised:
+        open_checkpoint(tmp_path / "alone.safetensors", GRAIN)
+    assert hint in raised.value.hint
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("name", ["x_embedder.proj.weight", "pos_embed"])
+def test_a_tensor_without_axes_is_refused(whole, tmp_path, name):
+    tensors = {**load_file(whole), PREFIX + name: torch.zeros(())}
+    save_file(tensors, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match=r"has shape \[\]|is not read"):
+        open_checkpoint(tmp_path / "other.safetensors", GRAIN)
+
+
+def test_a_transformer_alone_says_where_the_rest_can_be(whole, tmp_path):
+    kept = {name: found for name, found in load_file(whole).items() if name.startswith(PREFIX)}
+    save_file(kept, tmp_path / "part.safetensors")
+    with pytest.raises(CheckpointError, match="text_encoder_2, vae not in it") as raised:
+        open_checkpoint(tmp_path / "part.safetensors", GRAIN)
+    assert "--text-encoders and a VAE with --vae" in raised.value.hint
+
+
+def test_a_file_of_one_encoder_lies_in_a_folder(folder, bare, tmp_path):
+    encoder_files(folder, tmp_path)
+    with pytest.raises(CheckpointError, match="holds no text encoder of grain") as raised:
+        open_chosen(GRAIN, str(bare), text_encoders=str(tmp_path / "clip_l_any.safetensors"))
+    assert "name the folder" in raised.value.hint
+
+
 def test_text_encoders_of_another_models_file_are_read(folder, whole, bare, tmp_path):
     """They are the same ones, and many have them in a file of Stable Diffusion 3 Medium."""
     tensors = {**load_file(whole), f"{PREFIX}pos_embed": torch.zeros(1, 192 * 192, 16)}
@@ -235,6 +276,15 @@ def test_shards_and_halves(folder, tmp_path):
             if component.id in ("transformer", T5):
                 meant = meant.half()
             assert torch.equal(tensor.float(), meant.float()), name
+
+
+def test_t5s_tokenizer_is_one_file(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    shutil.copyfile(copy / "tokenizer/tokenizer.json", copy / "tokenizer_3/tokenizer.json")
+    with pytest.raises(CheckpointError, match="model type is 'BPE'") as raised:
+        open_checkpoint(copy, GRAIN)
+    assert raised.value.hint == "give it tokenizer.json of T5"
 
 
 def test_a_tokenizer_that_is_given_is_of_clip_unless_its_folder_says_more(folder, whole, tmp_path):

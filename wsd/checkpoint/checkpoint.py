@@ -249,7 +249,9 @@ def choose_encoders(family: Family, source: WeightSource) -> Family:
                 "take a checkpoint that has it, name text encoders that have it with "
                 "--text-encoders, or leave --text-encoder-3 out",
             )
-        _LOG.warning("%s, so prompts are read by the other text encoders alone", lacks)
+        # A file that has no text encoder at all is refused, and nothing is said of this one.
+        if not all(source.lacks(encoder) for encoder in family.text_encoders()):
+            _LOG.warning("%s, so prompts are read by the other text encoders alone", lacks)
     return family.without_encoders([encoder.id for encoder in left_out]) if left_out else family
 
 

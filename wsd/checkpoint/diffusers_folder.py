@@ -107,10 +107,13 @@ class DiffusersFolder:
         """
         if not (self.path / component.folder).is_dir():
             folders = ", ".join(c.folder for c in self._family.components)
-            raise CheckpointError(
-                f"{self.path} has no folder {component.folder}",
-                f"pass the folder of a whole checkpoint, with the folders {folders}",
-            )
+            hint = f"pass the folder of a whole checkpoint, with the folders {folders}"
+            if component.id in self._family.conditioning.optional:
+                hint += (
+                    "; or leave this text encoder out with --no-text-encoder-3, or take it from "
+                    "elsewhere with --text-encoders"
+                )
+            raise CheckpointError(f"{self.path} has no folder {component.folder}", hint)
         found = read_json(self.path / component.folder / "config.json")
         return {**found, **self._class_of(component, found)}
 

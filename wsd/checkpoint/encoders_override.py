@@ -97,10 +97,13 @@ def open_text_encoders(path: Path, family: Family) -> WeightSource:
     if all(source.lacks(encoder) for encoder in encoders):
         names = ", ".join(family.architecture.encoder_files.values())
         files = f", or files whose names begin with {names}" if names else ""
-        raise CheckpointError(
-            f"{path} holds no text encoder of {family.name}",
-            f"it must have the folders {', '.join(e.folder for e in encoders)}{files}",
-        )
+        hint = f"it must have the folders {', '.join(e.folder for e in encoders)}{files}"
+        if path.is_file() and names:
+            hint = (
+                f"for files of one encoder each, whose names begin with {names}, name the folder "
+                "that they lie in"
+            )
+        raise CheckpointError(f"{path} holds no text encoder of {family.name}", hint)
     return source
 
 

@@ -176,7 +176,8 @@ class SingleFile:
         """Refuse a component of another model."""
         keys = self._keys(component)
         if keys.check_model is not None:
-            keys.check_model(self._own(keys))
+            # With all of its tensors: a file of the transformer alone has names without a prefix.
+            keys.check_model(self._stored)
 
     def _own(self, keys: SingleFileKeys) -> Stored:
         return {key: found for key, found in self._stored.items() if key.startswith(keys.prefixes)}
@@ -200,12 +201,19 @@ class SingleFile:
             f"the file must hold all of a {self._family.name} checkpoint in the original layout: "
             "pass the whole one, or a diffusers folder"
         )
+        encoders = {encoder.id for encoder in self._family.text_encoders()}
+        vae = self._family.component(VAE_DECODER).id
         if len(missing) == len(prefixes):
             hint = explain_other_file(self._stored, self._family) or hint
-        elif list(missing) == [self._family.component(VAE_DECODER).id]:
+        elif list(missing) == [vae]:
             hint = "pass the whole checkpoint, or a VAE with --vae"
-        elif missing.keys() <= {encoder.id for encoder in self._family.text_encoders()}:
+        elif missing.keys() <= encoders:
             hint = "pass the whole checkpoint, or its text encoders with --text-encoders"
+        elif missing.keys() <= {*encoders, vae}:
+            hint = (
+                "pass the whole checkpoint, or its text encoders with --text-encoders and a VAE "
+                "with --vae"
+            )
         raise CheckpointError(
             f"{self.path}: {', '.join(missing)} not in it: no tensor's name begins with {wanted}",
             hint,

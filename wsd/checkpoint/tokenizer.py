@@ -153,7 +153,8 @@ def tokenizer_file(tokenizer: Any) -> tuple[bytes, dict[str, int]]:
 
 def _name_files(kind: TokenizerKind) -> str:
     """Return what to give for a tokenizer of a kind, in words."""
-    return f"{' and '.join((*kind.tables, *kind.texts))} of {kind.title}, or {_WHOLE}"
+    parts = " and ".join((*kind.tables, *kind.texts))
+    return f"{parts} of {kind.title}, or {_WHOLE}" if parts else f"{_WHOLE} of {kind.title}"
 
 
 def _load(files: TokenizerFiles, kind: TokenizerKind) -> Any:

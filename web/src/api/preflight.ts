@@ -119,7 +119,8 @@ export async function preflight(
     const adapter = await findAdapter();
     const { limits } = adapter;
     const sizes = drawableSizes(manifest, limits);
-    const problems: WsdError[] = findShortcomings(adapter, manifest.requires);
+    const least = chooseEncoders(manifest, false).requires;
+    const problems: WsdError[] = findShortcomings(adapter, manifest.requires, least);
     if (sizes.length === 0) problems.push(sizeProblem(manifest, manifest.defaults.size, limits)!);
     const pictureSizes = encodableSizes(manifest, sizes, limits);
     const tiling = sizes.length > 0 && !fits(manifest, "vae_decoder", sizes[0]!, limits);

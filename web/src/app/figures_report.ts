@@ -59,6 +59,8 @@ export function listFigures(
 ): [string, string][] {
   const { model, size, steps, guidance, images, loading, timings, usage, adapter } = figures;
   const { firstPreview } = timings;
+  const list = (parts: number[]): string =>
+    parts.map((milliseconds) => number(milliseconds / 1000, 2)).join(" · ");
   const { total, kept } = loading.bytes;
   const { times } = loading;
   return [
@@ -68,14 +70,8 @@ export function listFigures(
     [words.steps, number(steps)],
     [words.guidance, number(guidance)],
     [words.figureReady, seconds(loading.milliseconds)],
-    [words.figureStart, seconds(times.start)],
-    [words.figureWeights, seconds(times.weights)],
-    [words.figureCompiling, seconds(times.pipelines)],
-    [words.figureFetch, seconds(times.fetch)],
-    [words.figureRead, seconds(times.read)],
-    [words.figureHash, seconds(times.hash)],
-    [words.figureWrite, seconds(times.write)],
-    [words.figureUpload, seconds(times.upload)],
+    [words.figureLoading, list([times.start, times.weights, times.pipelines])],
+    [words.figureFiles, list([times.fetch, times.read, times.hash, times.write, times.upload])],
     [words.figureKept, `${bytes(kept)} / ${bytes(total)}`],
     ...(timings.encode === undefined
       ? []

@@ -4,7 +4,6 @@
  * moves worker.js to another place need not know of a second file.
  */
 
-import { log } from "../util/log";
 import { isQuotaError, openCache } from "./cache";
 import type { FileCache } from "./cache";
 import { readKeptFile } from "./kept_file";
@@ -123,9 +122,8 @@ export class StoreWorkers {
     let worker: Worker;
     try {
       worker = startWorker!();
-    } catch (error) {
-      log("debug", `no worker reads kept files: ${String(error)}`);
-      return;
+    } catch {
+      return; // a policy forbids it
     }
     const started: StoreWorker = { worker, runs: false, waiting: new Map() };
     this.workers.push(started);
@@ -136,16 +134,15 @@ export class StoreWorkers {
       }
       const waiting = started.waiting.get(data.id);
       started.waiting.delete(data.id);
-      if ("failed" in data) waiting?.reject(new Error("the worker could not do it"));
+      if ("failed" in data) waiting?.reject(new Error());
       else waiting?.resolve(data.result);
     };
     worker.onerror = (event) => {
       event.preventDefault();
-      log("debug", "a worker that reads kept files could not start, or stopped");
       worker.terminate();
       const place = this.workers.indexOf(started);
       if (place >= 0) this.workers.splice(place, 1);
-      for (const { reject } of started.waiting.values()) reject(new Error("the worker has ended"));
+      for (const { reject } of started.waiting.values()) reject(new Error());
     };
   }
 }

@@ -35,11 +35,12 @@ export interface Gpu {
 /**
  * Request a device that meets the requirements.
  *
+ * @param least as {@link findShortcomings} takes it.
  * @throws UnsupportedError if there is no adapter, or the adapter lacks something.
  */
-export async function requestGpu(requirements: Requirements): Promise<Gpu> {
+export async function requestGpu(requirements: Requirements, least = requirements): Promise<Gpu> {
   const adapter = await findAdapter();
-  const [problem] = findShortcomings(adapter, requirements);
+  const [problem] = findShortcomings(adapter, requirements, least);
   if (problem !== undefined) throw problem;
   const limits = Object.fromEntries(WANTED_LIMITS.map((name) => [name, adapter.limits[name]]));
   const features = [...WANTED_FEATURES].filter((name) => adapter.features.has(name));
@@ -129,10 +130,15 @@ export async function findAdapter(): Promise<GPUAdapter> {
   return adapter;
 }
 
-/** Find what an adapter lacks of the requirements, each as an error with a hint. */
+/**
+ * Find what an adapter lacks of the requirements, each as an error with a hint.
+ *
+ * @param least what the model requires without the text encoders that can be left out.
+ */
 export function findShortcomings(
   adapter: GPUAdapter,
   requirements: Requirements,
+  least = requirements,
 ): UnsupportedError[] {
   const lacking = requirements.features
     .filter((feature) => !adapter.features.has(feature))
@@ -144,13 +150,15 @@ export function findShortcomings(
         ),
     );
   const tooSmall = Object.entries(requirements.limits)
-    .map(([name, least]) => ({ name, least, found: limitOf(adapter, name) }))
-    .filter(({ least, found }) => found < least)
+    .map(([name, needed]) => ({ name, needed, found: limitOf(adapter, name) }))
+    .filter(({ needed, found }) => found < needed)
     .map(
-      ({ name, least, found }) =>
+      ({ name, needed, found }) =>
         new UnsupportedError(
-          `the GPU's ${name} is ${found}, the model needs ${least}`,
-          "choose a smaller model",
+          `the GPU's ${name} is ${found}, the model needs ${needed}`,
+          found >= (least.limits[name] ?? 0)
+            ? "load it without its third text encoder (textEncoder3: false)"
+            : "choose a smaller model",
         ),
     );
   return [...lacking, ...tooSmall];

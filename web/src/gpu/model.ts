@@ -4,6 +4,7 @@ import { countProgress } from "../api/progress";
 import type { OnStage } from "../api/progress";
 import type { LoadOptions, LoadTimes } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
+import { chooseEncoders } from "../bundle/encoders";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { memoryOf, mergeSettings, pageSettings } from "../bundle/inference_settings";
 import type { MemorySettings } from "../bundle/inference_settings";
@@ -72,7 +73,10 @@ export class Model {
     const memory = memoryOf(mergeSettings(manifest, pageSettings(options), {}).diffusion);
     const choice = parseKernelChoice(options.kernels, options.onNotice);
     const { kernels: rules } = readRules(manifest, options.ignoredRules);
-    const { device, adapter, facts } = await requestGpu(manifest.requires);
+    const { device, adapter, facts } = await requestGpu(
+      manifest.requires,
+      chooseEncoders(manifest, false).requires,
+    );
     const { library } = manifest;
     let runtime: Runtime;
     try {

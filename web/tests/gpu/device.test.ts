@@ -76,4 +76,14 @@ describe("a GPU's shortcomings", () => {
     ]);
     for (const { hint } of found) expect(hint).toMatch(/^choose a/);
   });
+
+  test.each([
+    [100, "load it without its third text encoder (textEncoder3: false)"],
+    [101, "choose a smaller model"],
+  ])("a model that needs %i bytes without an encoder that can be left out", (bytes, hint) => {
+    const asked = { features: [], limits: { maxBufferSize: 102 } };
+    const least = { features: [], limits: { maxBufferSize: bytes } };
+    expect(findShortcomings(adapter, asked, least)).toMatchObject([{ hint }]);
+    expect(findShortcomings(adapter, asked)).toMatchObject([{ hint: "choose a smaller model" }]);
+  });
 });

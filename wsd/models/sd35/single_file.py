@@ -42,6 +42,15 @@ _ENCODERS = (
 _PROJECTION = "text_projection.weight"
 _POSITIONS = "text_model.embeddings.position_embedding.weight"
 
+# The layer of patches and the table of positions: in a whole file, in one of the transformer alone,
+# and in one of diffusers.
+_PATCHES = (
+    f"{_TRANSFORMER}x_embedder.proj.weight",
+    "x_embedder.proj.weight",
+    "pos_embed.proj.weight",
+)
+_TABLES = (f"{_TRANSFORMER}pos_embed", "pos_embed", "pos_embed.pos_embed")
+
 _BLOCK = re.compile(r"joint_blocks\.(\d+)\.(x|context)_block\.(.+)")
 
 
@@ -139,16 +148,19 @@ def _check_model(component: Component, tensors: Mapping[str, TensorView]) -> Non
     width = config["num_attention_heads"] * config["attention_head_dim"]
     edge = config["pos_embed_max_size"]
     other = "this file is of another model of the family: see wsd models"
-    key = f"{_TRANSFORMER}x_embedder.proj.weight"
-    if (proj := tensors.get(key)) is not None and proj.shape[0] != width:
-        raise CheckpointError(
-            f"tensor {key} has {proj.shape[0]} features, expected {width}",
-            LARGE if proj.shape[0] == LARGE_WIDTH else other,
-        )
-    key = f"{_TRANSFORMER}pos_embed"
-    if (table := tensors.get(key)) is not None and table.shape[1] != edge * edge:
-        found = math.isqrt(table.shape[1])
-        raise CheckpointError(
-            f"tensor {key} has positions of {found}x{found}, expected {edge}x{edge}",
-            FIRST if found == FIRST_EDGE else other,
-        )
+    for key in _PATCHES:
+        proj = tensors.get(key)
+        # One without axes is of no model: its shape is refused later.
+        if proj is not None and proj.shape and proj.shape[0] != width:
+            raise CheckpointError(
+                f"tensor {key} has {proj.shape[0]} features, expected {width}",
+                LARGE if proj.shape[0] == LARGE_WIDTH else other,
+            )
+    for key in _TABLES:
+        table = tensors.get(key)
+        if table is not None and len(table.shape) > 1 and table.shape[-2] != edge * edge:
+            found = math.isqrt(table.shape[-2])
+            raise CheckpointError(
+                f"tensor {key} has positions of {found}x{found}, expected {edge}x{edge}",
+                FIRST if found == FIRST_EDGE else other,
+            )
