@@ -29,9 +29,8 @@ export interface FetchedFile {
   data: ArrayBuffer;
   /** SHA-256 in lower-case hexadecimal. */
   digest: string;
-  /** Whether it is kept now, or there is no room for it; it is neither if it is another file. */
+  /** Whether the worker has kept it; not if there is no room, or if it is another file. */
   kept: boolean;
-  full: boolean;
   /** Milliseconds that the digest and writing took. */
   hash: number;
   write: number;
@@ -71,6 +70,8 @@ export function countWorkers(files: number, cores: number | undefined): number {
 
 /** Some workers; {@link StoreWorkers.dispose} ends them. */
 export class StoreWorkers {
+  /** Called when the first one runs. */
+  onRuns: (() => void) | undefined;
   private readonly workers: StoreWorker[] = [];
   private last = 0;
 
@@ -130,6 +131,8 @@ export class StoreWorkers {
     worker.onmessage = ({ data }: MessageEvent<Answer>) => {
       if (data === "runs") {
         started.runs = true;
+        this.onRuns?.();
+        this.onRuns = undefined;
         return;
       }
       const waiting = started.waiting.get(data.id);
@@ -169,14 +172,11 @@ async function keepFile(cache: FileCache, key: string, data: ArrayBuffer): Promi
   const began = performance.now();
   const digest = await sha256(data);
   const hashed = performance.now();
-  const result = { data, digest, kept: false, full: false, hash: hashed - began, write: 0 };
-  if (digest !== key) return result;
+  let kept = digest === key;
   try {
-    await cache.write(key, data);
-    result.kept = true;
+    if (kept) await cache.write(key, data);
   } catch (error) {
-    result.full = isQuotaError(error); // else another tab may be writing the same file
-    result.kept = !result.full;
+    kept = !isQuotaError(error); // else another tab may be writing the same file
   }
-  return { ...result, write: performance.now() - hashed };
+  return { data, digest, kept, hash: hashed - began, write: performance.now() - hashed };
 }

@@ -155,6 +155,37 @@ describe("Kept files", () => {
     expect([files.bytes.kept, notices]).toEqual([12 * 64, []]);
   });
 
+  test("are read ahead by workers, and what is not kept is fetched when it is asked for", async () => {
+    provide();
+    const made = await makeFiles(12);
+    for (const { entry, data } of made.slice(1))
+      await store.write(entry.sha256, data.slice().buffer);
+    await withServer([whole(made[0]!.data)], async (address, requests) => {
+      const { files, notices } = open(address);
+      files.readAhead(made.map(({ entry }) => entry));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect([asked(), requests.length, files.bytes.kept]).toEqual([5, 0, 0]);
+      await readAll(files, made);
+      // Each was looked for once, and the first one kept.
+      expect([asked(), requests.length]).toEqual([13, 1]);
+      await files.finish();
+      expect([files.bytes, notices]).toEqual([{ fetched: 64, kept: 11 * 64 }, []]);
+      expect(workers.length).toBe(3);
+    });
+  });
+
+  test("are not read ahead once they are asked for", async () => {
+    provide();
+    const made = await makeFiles(12);
+    for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
+    const { files } = open("http://localhost/");
+    files.readAhead(made.map(({ entry }) => entry));
+    files.expect(12); // before any worker runs
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(asked()).toBe(0);
+    await files.finish();
+  });
+
   test("need no workers if there are few, or nothing is kept at all", async () => {
     provide();
     const [first, ...others] = await makeFiles(3);
