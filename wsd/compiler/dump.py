@@ -15,6 +15,7 @@ Files of a dump::
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wsd.compiler.tvm_compat import IRModule, kernel_name
@@ -69,8 +70,10 @@ class Dump:
             # One kind can give several variants, of different tiles.
             for order, variant in enumerate(found):
                 stem = f"variants/{kernel_name(function)}.{order}.{variant.name}"
-                for index, launch in enumerate(variant.launches):
-                    number = f".launch{index}" if len(variant.launches) > 1 else ""
+                # Launches that differ in their number alone are written once.
+                launches = dict.fromkeys(replace(x, uniform=None) for x in variant.launches)
+                for index, launch in enumerate(launches):
+                    number = f".launch{index}" if len(launches) > 1 else ""
                     about = f"// {variant.name}, grid {launch.grid}, {variant.threads} threads\n"
                     self._write(f"{stem}{number}.wgsl", about + launch.head + launch.body)
 

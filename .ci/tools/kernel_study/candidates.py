@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tools.kernel_study.attention import OnePassBlock, flash_f16_candidate, one_pass_candidate
 from tools.kernel_study.candidate import (
@@ -33,7 +33,15 @@ from wsd.kernels.gemm.subgroup_matrix import (
 )
 from wsd.kernels.gemm.tiled import GemmTile, fits, tiled_gemm
 from wsd.kernels.problem import AttentionProblem, GemmProblem
-from wsd.kernels.registry import ATTENTION_FLASH, CONV_WINOGRAD_F32, GEMM_TILED_F32, kinds_for
+from wsd.kernels.registry import (
+    ATTENTION_FLASH,
+    CONV_WINOGRAD_F16,
+    CONV_WINOGRAD_F32,
+    CONV_WINOGRAD_SUBGROUP_MATRIX,
+    GEMM_TILED_F32,
+    VariantKind,
+    kinds_for,
+)
 
 StudyProblem = GemmProblem | AttentionProblem
 T = TypeVar("T", F16Tile, GemmTile, OuterTile, PipelinedTile, SubgroupMatrixTile)
@@ -123,6 +131,28 @@ _WINOGRAD = (
     PipelinedTile(128, 128, 32, 2, 2, interleaved=True),
     PipelinedTile(128, 128, 32, 2, 4, interleaved=True, buffers=2),
     PipelinedTile(64, 64, 32, 2, 2, interleaved=True),
+)
+# The product's own kernels of these convolutions, whose launches take a chunk of the image each.
+_OWN_WINOGRAD: tuple[tuple[VariantKind[GemmProblem, Any], Any], ...] = (
+    *(
+        (CONV_WINOGRAD_F32, tile)
+        for tile in (
+            GemmTile(128, 64, 16, 8, 8),
+            GemmTile(128, 128, 16, 16, 8),
+            GemmTile(128, 128, 16, 8, 8),
+            GemmTile(64, 64, 16, 8, 4),
+        )
+    ),
+    (CONV_WINOGRAD_F16, F16Tile(64, 64, 32, 8, 4)),
+    (CONV_WINOGRAD_F16, F16Tile(128, 64, 32, 8, 8)),
+    *(
+        (CONV_WINOGRAD_SUBGROUP_MATRIX, tile)
+        for tile in (
+            SubgroupMatrixTile(64, 64, 32, 2, 2),
+            SubgroupMatrixTile(128, 128, 32, 2, 2),
+            SubgroupMatrixTile(128, 64, 32, 2, 2),
+        )
+    ),
 )
 # By head_dim.
 _FLASH_F16 = {
@@ -217,6 +247,11 @@ def _list_gemms(problem: GemmProblem, lists: int) -> Iterator[Candidate]:
     for tile in _WINOGRAD:
         if fits_winograd(problem, tile):
             yield winograd_candidate(problem, tile)
+    for kind, own in _OWN_WINOGRAD:
+        if kind.accepts(problem, own):
+            name = f"winograd {kind.name} {describe_tile(own)}"
+            limit = F32_LIMIT if kind is CONV_WINOGRAD_F32 else F16_LIMIT
+            yield candidate_of_variant(name, kind.variant(problem, own), limit)
 
 
 def _fitting(

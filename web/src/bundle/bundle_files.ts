@@ -39,6 +39,8 @@ export class BundleFiles {
   private workers: StoreWorkers | undefined;
   /** Memory that nobody uses any more, for the next files that are read. */
   private spare: ArrayBuffer[] = [];
+  /** Kept files that are read before they are asked for, by their digests. */
+  private readonly ahead = new Map<string, Promise<ArrayBuffer | undefined>>();
   /** What was read into memory that may be used again: nothing else has it. */
   private readonly own = new WeakSet<ArrayBuffer>();
   /** Whether the browser has no room left; then nothing more is written. */
@@ -80,7 +82,9 @@ export class BundleFiles {
   async getEarly(entry: FileEntry, onBytes: OnBytes, signal?: AbortSignal): Promise<ArrayBuffer> {
     await this.writes.get(entry.sha256);
     throwIfAborted(signal);
-    const kept = await this.fromCache(entry);
+    const reading = this.ahead.get(entry.sha256) ?? this.fromCache(entry);
+    this.ahead.delete(entry.sha256);
+    const kept = await reading;
     if (kept !== undefined) {
       log("debug", `${entry.file} is kept in this browser`);
       this.bytes.kept += entry.bytes;
@@ -99,16 +103,41 @@ export class BundleFiles {
     return data;
   }
 
-  /** How many files should be asked for at the same time. */
-  get width(): number {
+  /** How many files are read at the same time. */
+  private get width(): number {
     return Math.max(PARALLEL, this.wanted + 2);
   }
 
-  /** Say how many files are asked for next, before {@link BundleFiles.finish}: workers are started. */
-  expect(files: number): void {
+  /**
+   * Say how many files are asked for next, before {@link BundleFiles.finish}: workers are started, and
+   * nothing more is read ahead.
+   *
+   * @returns how many should be asked for at the same time.
+   */
+  expect(files: number): number {
+    this.startWorkers(files);
+    if (this.workers !== undefined) this.workers.onRuns = undefined;
+    return this.width;
+  }
+
+  private startWorkers(files: number): void {
     if (this.cache === NO_CACHE || this.workers !== undefined) return;
     this.wanted = countWorkers(files, globalThis.navigator.hardwareConcurrency);
     if (this.wanted > 0) this.workers = new StoreWorkers(this.wanted);
+  }
+
+  /**
+   * Say which files are asked for next, in their order: workers read the first of them, as far as they
+   * are kept. Nothing is fetched.
+   */
+  readAhead(entries: readonly FileEntry[]): void {
+    this.startWorkers(entries.length);
+    if (this.workers === undefined) return;
+    this.workers.onRuns = () => {
+      for (const entry of entries.slice(0, this.width)) {
+        this.ahead.set(entry.sha256, this.fromCache(entry));
+      }
+    };
   }
 
   /** Say that bytes of {@link BundleFiles.getEarly} are not needed any more: they may be overwritten. */
@@ -121,6 +150,7 @@ export class BundleFiles {
     this.workers?.dispose();
     this.workers = undefined;
     this.wanted = 0;
+    this.ahead.clear();
     this.spare = [];
     await Promise.all(this.writes.values());
   }

@@ -4,6 +4,8 @@
  * moves worker.js to another place need not know of a second file.
  */
 
+import * as Comlink from "comlink";
+
 import { isQuotaError, openCache } from "./cache";
 import type { FileCache } from "./cache";
 import { readKeptFile } from "./kept_file";
@@ -18,37 +20,36 @@ const MOST = 4;
 /** Each worker is started for at least so many files. */
 const FILES_EACH = 4;
 
-/** What the worker's side uses of its global scope; TypeScript's types for pages lack it. */
-interface WorkerScope {
-  onmessage: ((event: MessageEvent<Question>) => void) | null;
-  postMessage: (answer: Answer, options?: StructuredSerializeOptions) => void;
-}
-
 /** A file that was fetched. */
 export interface FetchedFile {
   data: ArrayBuffer;
   /** SHA-256 in lower-case hexadecimal. */
   digest: string;
-  /** Whether it is kept now, or there is no room for it; it is neither if it is another file. */
+  /** Whether the worker has kept it; not if there is no room, or if it is another file. */
   kept: boolean;
-  full: boolean;
   /** Milliseconds that the digest and writing took. */
   hash: number;
   write: number;
 }
 
-/** What a worker does: read the file of a key, or keep a fetched one if that is its digest. */
-type Work = { key: string; into: ArrayBuffer | undefined } | { key: string; fetched: ArrayBuffer };
-type Question = Work & { id: number };
-type Result = KeptFile | FetchedFile | undefined;
-/** A worker's answer; before its first one it says that it runs. */
-type Answer = { id: number; result: Result } | { id: number; failed: true } | "runs";
+/** What a worker does. */
+interface StoreFunctions {
+  /** Answer, by which the other side knows that the worker's script runs. */
+  run: () => void;
+  /** Read a kept file. */
+  read: (key: string, into: ArrayBuffer | undefined) => Promise<KeptFile | undefined>;
+  /** Compute the digest of a fetched file, and keep it if that is its key. */
+  keep: (key: string, fetched: ArrayBuffer) => Promise<FetchedFile>;
+}
+type Remote = Comlink.Remote<StoreFunctions>;
 
 interface StoreWorker {
   worker: Worker;
-  runs: boolean;
-  /** How answers are waited for, by the numbers of the questions. */
-  waiting: Map<number, { resolve: (result: Result) => void; reject: (error: Error) => void }>;
+  remote: Remote;
+  /** How many files it works on; undefined until it runs. */
+  busy: number | undefined;
+  /** Rejects when it ends by itself: then it answers nothing. */
+  ended: Promise<never>;
 }
 
 let startWorker: (() => Worker) | undefined;
@@ -71,8 +72,9 @@ export function countWorkers(files: number, cores: number | undefined): number {
 
 /** Some workers; {@link StoreWorkers.dispose} ends them. */
 export class StoreWorkers {
+  /** Called when the first one runs. */
+  onRuns: (() => void) | undefined;
   private readonly workers: StoreWorker[] = [];
-  private last = 0;
 
   constructor(count: number) {
     for (let number = 0; number < count; number++) this.start();
@@ -85,8 +87,7 @@ export class StoreWorkers {
    * @returns undefined if no worker runs, or not yet; else what rejects if the worker cannot read it.
    */
   read(key: string, into: ArrayBuffer | undefined): Promise<KeptFile | undefined> | undefined {
-    const transfer = into === undefined ? [] : [into];
-    return this.ask({ key, into }, transfer) as Promise<KeptFile | undefined> | undefined;
+    return this.ask((remote) => remote.read(key, into && Comlink.transfer(into, [into])));
   }
 
   /**
@@ -96,7 +97,7 @@ export class StoreWorkers {
    * @returns undefined if no worker runs, or not yet; else what rejects if the worker has ended.
    */
   keep(key: string, fetched: ArrayBuffer): Promise<FetchedFile> | undefined {
-    return this.ask({ key, fetched }, [fetched]) as Promise<FetchedFile> | undefined;
+    return this.ask((remote) => remote.keep(key, Comlink.transfer(fetched, [fetched])));
   }
 
   /** End the workers; what was asked for is never answered. */
@@ -105,17 +106,12 @@ export class StoreWorkers {
   }
 
   /** Give work to the worker that has the least to do. */
-  private ask(work: Work, transfer: Transferable[]): Promise<Result> | undefined {
-    const running = this.workers.filter(({ runs }) => runs);
-    if (running.length === 0) return undefined;
-    const { worker, waiting } = running.reduce((best, other) =>
-      other.waiting.size < best.waiting.size ? other : best,
-    );
-    const question: Question = { ...work, id: ++this.last };
-    return new Promise((resolve, reject) => {
-      waiting.set(question.id, { resolve, reject });
-      worker.postMessage(question, transfer);
-    });
+  private ask<Result>(work: (remote: Remote) => Promise<Result>): Promise<Result> | undefined {
+    const running = this.workers.filter(({ busy }) => busy !== undefined);
+    const [chosen] = running.sort((one, other) => one.busy! - other.busy!);
+    if (chosen === undefined) return undefined;
+    chosen.busy! += 1;
+    return Promise.race([work(chosen.remote), chosen.ended]).finally(() => (chosen.busy! -= 1));
   }
 
   private start(): void {
@@ -125,58 +121,57 @@ export class StoreWorkers {
     } catch {
       return; // a policy forbids it
     }
-    const started: StoreWorker = { worker, runs: false, waiting: new Map() };
+    const ended = new Promise<never>((_, reject) => {
+      worker.onerror = (event) => {
+        event.preventDefault();
+        worker.terminate();
+        const place = this.workers.indexOf(started);
+        if (place >= 0) this.workers.splice(place, 1);
+        reject(new Error());
+      };
+    });
+    ended.catch(() => undefined);
+    const remote = Comlink.wrap<StoreFunctions>(worker);
+    const started: StoreWorker = { worker, remote, busy: undefined, ended };
     this.workers.push(started);
-    worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-      if (data === "runs") {
-        started.runs = true;
-        return;
-      }
-      const waiting = started.waiting.get(data.id);
-      started.waiting.delete(data.id);
-      if ("failed" in data) waiting?.reject(new Error());
-      else waiting?.resolve(data.result);
-    };
-    worker.onerror = (event) => {
-      event.preventDefault();
-      worker.terminate();
-      const place = this.workers.indexOf(started);
-      if (place >= 0) this.workers.splice(place, 1);
-      for (const { reject } of started.waiting.values()) reject(new Error());
-    };
+    void remote.run().then(() => {
+      started.busy = 0;
+      this.onRuns?.();
+      this.onRuns = undefined;
+    });
   }
 }
 
-/** The worker's side: do what the other side asks for. */
-export function serveStore(scope: WorkerScope): void {
+/**
+ * The worker's side: do what the other side asks for.
+ *
+ * @param endpoint where it asks; the worker's own scope unless given.
+ */
+export function serveStore(endpoint?: Comlink.Endpoint): void {
   const opened = openCache();
-  scope.onmessage = ({ data: question }) => {
-    const { id } = question;
-    const work = async (): Promise<Result> => {
-      const cache = await opened;
-      if ("fetched" in question) return keepFile(cache, question.key, question.fetched);
-      return readKeptFile(cache, question.key, question.into);
-    };
-    work().then(
-      (result) => scope.postMessage({ id, result }, { transfer: result ? [result.data] : [] }),
-      () => scope.postMessage({ id, failed: true }),
-    );
+  const functions: StoreFunctions = {
+    run: () => undefined,
+    async read(key, into) {
+      const found = await readKeptFile(await opened, key, into);
+      return found && Comlink.transfer(found, [found.data]);
+    },
+    async keep(key, fetched) {
+      const found = await keepFile(await opened, key, fetched);
+      return Comlink.transfer(found, [found.data]);
+    },
   };
-  scope.postMessage("runs");
+  Comlink.expose(functions, endpoint);
 }
 
 async function keepFile(cache: FileCache, key: string, data: ArrayBuffer): Promise<FetchedFile> {
   const began = performance.now();
   const digest = await sha256(data);
   const hashed = performance.now();
-  const result = { data, digest, kept: false, full: false, hash: hashed - began, write: 0 };
-  if (digest !== key) return result;
+  let kept = digest === key;
   try {
-    await cache.write(key, data);
-    result.kept = true;
+    if (kept) await cache.write(key, data);
   } catch (error) {
-    result.full = isQuotaError(error); // else another tab may be writing the same file
-    result.kept = !result.full;
+    kept = !isQuotaError(error); // else another tab may be writing the same file
   }
-  return { ...result, write: performance.now() - hashed };
+  return { data, digest, kept, hash: hashed - began, write: performance.now() - hashed };
 }

@@ -69,7 +69,7 @@ class StageWorker extends WorkerPipeline {
 export type { StageWorker };
 
 if (isStoreWorker()) {
-  serveStore(self);
+  serveStore();
 } else {
   registerErrors();
   provideOwnWorkers();

@@ -125,8 +125,7 @@ function readShards(
   onBytes: OnBytes,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<ArrivedShard> {
-  files.expect(places.length);
-  return mapInOrder(places, files.width, async ({ shard, start }) => {
+  return mapInOrder(places, files.expect(places.length), async ({ shard, start }) => {
     return { start, data: await files.getEarly(shard, onBytes, signal) };
   });
 }

@@ -19,6 +19,7 @@ import { NO_CACHE, openCache } from "../bundle/cache";
 import { fetchManifest } from "../bundle/deployment";
 import { mergeSettings, pageSettings } from "../bundle/inference_settings";
 import { fileSizes } from "../bundle/kept";
+import { textComponents } from "../bundle/manifest";
 import type { EntryPoint, Manifest, Size } from "../bundle/manifest";
 import type { Seed } from "../settings/seed";
 import { makeTransport } from "../bundle/transport";
@@ -177,7 +178,13 @@ export async function loadPipeline(
   const meter = meterLoading(manifest, { ...options, offload: given.swapper?.enabled });
   const measured = { ...options, onProgress: meter.onStage };
   const times = { start: performance.now() - started, weights: 0, pipelines: 0 };
-  const pipeline = await factory({ manifest, files, options: measured, times });
+  files.readAhead(textComponents(manifest).flatMap((name) => manifest.components[name]!.shards));
+  let pipeline: Pipeline;
+  try {
+    pipeline = await factory({ manifest, files, options: measured, times });
+  } finally {
+    await files.finish();
+  }
   meter.finish();
   onTimes({ ...times, ...files.times });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);

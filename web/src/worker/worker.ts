@@ -8,7 +8,7 @@ import { isStoreWorker, provideOwnWorkers } from "./own_workers";
 import { WorkerPipeline } from "./worker_pipeline";
 
 if (isStoreWorker()) {
-  serveStore(self);
+  serveStore();
 } else {
   registerErrors();
   provideOwnWorkers();

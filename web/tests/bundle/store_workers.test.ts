@@ -20,32 +20,35 @@ type Fault = "cannot start" | "stops" | undefined;
 
 /** A worker in this thread: what is sent to it is transferred, as to a real one. */
 class FakeWorker {
-  onmessage: ((event: { data: unknown }) => void) | null = null;
   onerror: ((event: { preventDefault: () => void }) => void) | null = null;
-  asked = 0;
+  /** How often it was asked for something, besides whether it runs. */
+  asked = -1;
   ended = false;
-  private readonly scope: Parameters<typeof serveStore>[0] = {
-    onmessage: null,
-    postMessage: (answer, options) => {
-      const data: unknown = structuredClone(answer, options);
-      queueMicrotask(() => !this.ended && this.onmessage?.({ data }));
-    },
-  };
+  runs = false;
+  private readonly channel = new MessageChannel();
+  readonly addEventListener = this.channel.port1.addEventListener.bind(this.channel.port1);
+  readonly removeEventListener = this.channel.port1.removeEventListener.bind(this.channel.port1);
 
   constructor(public fault: Fault) {
     if (fault === "cannot start") throw new TypeError("refused");
-    queueMicrotask(() => serveStore(this.scope));
+    this.channel.port1.addEventListener("message", () => (this.runs = true));
+    this.channel.port1.start();
+    serveStore(this.channel.port2);
   }
 
-  postMessage(question: unknown, transfer: Transferable[]): void {
+  postMessage(message: unknown, transfer: Transferable[]): void {
     this.asked += 1;
-    const data = structuredClone(question, { transfer }) as never;
-    if (this.fault === "stops") this.onerror?.({ preventDefault: () => undefined });
-    else this.scope.onmessage?.(new MessageEvent("message", { data }));
+    if (this.fault === "stops" && this.asked > 0) {
+      structuredClone(message, { transfer });
+      this.onerror?.({ preventDefault: () => undefined });
+    } else {
+      this.channel.port1.postMessage(message, transfer);
+    }
   }
 
   terminate(): void {
     this.ended = true;
+    this.channel.port1.close();
   }
 }
 
@@ -65,6 +68,12 @@ afterEach(() => {
   store.kept.clear();
   workers = [];
 });
+
+/** Wait until all workers run, and those who started them know it. */
+async function running(): Promise<void> {
+  await vi.waitFor(() => expect(workers.map(({ runs }) => runs)).toEqual([true, true, true]));
+  await new Promise((resolve) => setTimeout(resolve, 5));
+}
 
 /** How often all workers were asked for something. */
 function asked(): number {
@@ -121,9 +130,11 @@ describe("Kept files", () => {
     const made = await makeFiles(12);
     for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
     const { files, notices } = open("http://localhost/");
+    files.expect(made.length);
+    await running();
     await readAll(files, made);
     expect(workers.length).toBe(3);
-    expect(asked()).toBeGreaterThan(9); // the first ones may be read here, until the workers run
+    expect(asked()).toBe(12);
     await files.finish();
     expect(workers.every(({ ended }) => ended)).toBe(true);
     expect([files.bytes, notices]).toEqual([{ fetched: 0, kept: 12 * 64 }, []]);
@@ -153,6 +164,37 @@ describe("Kept files", () => {
     await readAll(files, made);
     await files.finish();
     expect([files.bytes.kept, notices]).toEqual([12 * 64, []]);
+  });
+
+  test("are read ahead by workers, and what is not kept is fetched when it is asked for", async () => {
+    provide();
+    const made = await makeFiles(12);
+    for (const { entry, data } of made.slice(1))
+      await store.write(entry.sha256, data.slice().buffer);
+    await withServer([whole(made[0]!.data)], async (address, requests) => {
+      const { files, notices } = open(address);
+      files.readAhead(made.map(({ entry }) => entry));
+      await running();
+      expect([asked(), requests.length, files.bytes.kept]).toEqual([5, 0, 0]);
+      await readAll(files, made);
+      // Each was looked for once, and the first one kept.
+      expect([asked(), requests.length]).toEqual([13, 1]);
+      await files.finish();
+      expect([files.bytes, notices]).toEqual([{ fetched: 64, kept: 11 * 64 }, []]);
+      expect(workers.length).toBe(3);
+    });
+  });
+
+  test("are not read ahead once they are asked for", async () => {
+    provide();
+    const made = await makeFiles(12);
+    for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
+    const { files } = open("http://localhost/");
+    files.readAhead(made.map(({ entry }) => entry));
+    files.expect(12); // before any worker runs
+    await running();
+    expect(asked()).toBe(0);
+    await files.finish();
   });
 
   test("need no workers if there are few, or nothing is kept at all", async () => {
@@ -188,7 +230,7 @@ describe("Fetched files", () => {
       async (address, requests) => {
         const { files, notices } = open(address);
         files.expect(12);
-        await new Promise((resolve) => setTimeout(resolve));
+        await running();
         for (const worker of workers) worker.fault = fault;
         let counted = 0;
         const found = await files.getEarly(entry, (count) => (counted += count));

@@ -9,7 +9,7 @@ is in ``templates/conv/winograd_*.wgsl.j2``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -141,6 +141,7 @@ def _winograd(
     [launch] = multiply.launches
     launch = replace(launch, buffers=(_SUMS, _V, _U))
     result, image, *weights = problem.buffers[: 1 + len(problem.operands)]
+    tiles = winograd_tiles(problem)
     values = {
         "problem": problem,
         "conv": conv,
@@ -148,7 +149,7 @@ def _winograd(
         "v_divisor": form.v_divisor,
         "u_divisor": form.u_divisor(problem),
         "chunk": products.m,
-        "tiles": winograd_tiles(problem),
+        "tiles": tiles,
         "tiles_y": _ceil(conv.out_height, _EDGE),
         "tiles_x": _ceil(conv.out_width, _EDGE),
         "threads": _THREADS,
@@ -159,7 +160,7 @@ def _winograd(
     to_results = _transform(
         "results", values, products.m * problem.n, (result, _SUMS, *problem.epilogue_operands)
     )
-    for first in range(0, values["tiles"], products.m):
+    for first in range(0, tiles, products.m):
         launches += [replace(to_v, uniform=first), launch, replace(to_results, uniform=first)]
     return replace(
         multiply,
@@ -175,7 +176,7 @@ def _winograd(
 
 
 def _transform(
-    name: str, values: dict[str, object], threads: int, buffers: tuple[str | int, ...]
+    name: str, values: Mapping[str, object], threads: int, buffers: tuple[str | int, ...]
 ) -> Launch:
     """Return the launch of a transform that has so many threads."""
     head, body = render_head_and_body(f"conv/winograd_{name}.wgsl.j2", **values)

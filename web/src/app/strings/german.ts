@@ -383,7 +383,7 @@ export function german({
     figureImages: "Bilder",
     figureReady: "Bereit nach",
     figureLoading: "Sekunden: Start · Gewichte · Pipelines",
-    figureFiles: "Sekunden der Dateien: holen · lesen · prüfen · schreiben · hochladen",
+    figureFiles: "Sekunden der Dateien: holen · lesen · Hash · schreiben · hochladen",
     figureKept: "Dateien, die schon da waren",
     figureEncoding: "Bild lesen",
     figureText: "Text",
