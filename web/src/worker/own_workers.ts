@@ -5,12 +5,13 @@ import { scriptUrl } from "./trusted_types";
 
 /** Whether this worker is one of them. */
 export function isStoreWorker(): boolean {
-  return self.name === STORE_WORKER;
+  return (globalThis as { name?: string }).name === STORE_WORKER;
 }
 
 /** Have them started where a worker may start others. */
 export function provideOwnWorkers(): void {
-  if (!("Worker" in globalThis)) return;
+  // A worker of Node.js has no address, and keeps nothing.
+  if (!("Worker" in globalThis && "location" in globalThis)) return;
   const script = new URL(globalThis.location.href);
   provideWorkers(() => new Worker(scriptUrl(script), { type: "module", name: STORE_WORKER }));
 }
