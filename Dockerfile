@@ -259,11 +259,14 @@ RUN /stages/packages.sh libvulkan1=1.4.309.0-1 mesa-vulkan-drivers=25.0.7-2+deb1
 COPY web/node/ web/node/
 RUN --mount=type=secret,id=ca . /stages/certificates.sh \
     && cd web/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+COPY tests/golden/ tests/golden/
+COPY tests/matches.py tests/
 COPY tests/kernels/ tests/kernels/
-# Emulated ones need nothing that is only here, and take it long to compile; tuning imports TVM,
-# which wants a compiler there.
+# Which of them, in pytest's words. Emulated ones need nothing that is only here, and take it long to
+# compile; tuning imports TVM, which wants a compiler there.
+ARG KERNEL_TESTS="not emulated"
 RUN WSD_WEBGPU_ADAPTER=driver python -m pytest tests/kernels -m "full or not full" \
-    -k "not emulated" --ignore=tests/kernels/test_emulated.py \
+    -k "$KERNEL_TESTS" --durations=5 --ignore=tests/kernels/test_emulated.py \
     --ignore=tests/kernels/test_tune_schedules.py
 
 # ---------------------------------------------------------------- the demo

@@ -41,6 +41,8 @@ NO_EMULATOR = (
 # What the README's first command leaves in a container, in GB (10^9 bytes), where pip finds only
 # PyTorch's builds with CUDA.
 FIRST_CONTACT_GB = 20
+# Tests of kernels that the software GPU of browsers, which `tests` runs, does not have all for.
+NEED_F16 = "(f16 or norm_sums) and not exhaustive"
 # Tests that compile nothing and open no browser.
 FAST_TESTS = ("tests/unit", "tests/security")
 # pytest with a worker for each core, four at most. tests/conftest.py says which tests stay
@@ -110,7 +112,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def full(session: nox.Session) -> None:
     """Run what is slow and rarely fails: the tests marked `full`, the images, docs and audit."""
-    prepare(session, "test", "check", "compare", programs=(*host_packages.USUAL, "firefox"))
+    prepare(session, "test", "check", "compare")
     session.env["WSD_CACHE"] = str(CACHE)
     run_workers(session, "-m", "full and not exhaustive", *session.posargs)
     run_all(session, [search_for_secrets()])
@@ -128,7 +130,7 @@ def full(session: nox.Session) -> None:
         session.notify("arm64")
     else:
         session.log(f"not run: arm64: {NO_EMULATOR}")
-    session.notify("kernels")
+    session.notify("kernels", [NEED_F16])
 
 
 @nox.session
@@ -155,7 +157,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def exhaustive(session: nox.Session) -> None:
     """Run the rest of what `full` runs a part of: all of it takes too long for every change."""
-    prepare(session, "test", "check", "compare")
+    prepare(session, "test", "check", "compare", programs=(*host_packages.USUAL, "firefox"))
     run_workers(session, "-m", "exhaustive", *session.posargs)
 
 
@@ -299,10 +301,13 @@ def first_contact(session: nox.Session) -> None:
 
 @nox.session
 def kernels(session: nox.Session) -> None:
-    """Test WSD's kernels beside a software GPU that has f16, as a step of a build."""
+    """Test WSD's kernels beside a software GPU that has f16; `-- EXPRESSION` is pytest's `-k`."""
     engine = need_engine(session)
     # Podman has neither option: it always prints all, and keeps what it built.
-    options = ("--progress=plain", "--output=type=cacheonly") if engine == "docker" else ()
+    options = ["--progress=plain", "--output=type=cacheonly"] if engine == "docker" else []
+    if session.posargs:
+        (tests,) = session.posargs
+        options.append(f"--build-arg=KERNEL_TESTS={tests}")
     run_build(session, container.build_command(engine, "kernels", *options))
 
 

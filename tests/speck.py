@@ -106,6 +106,30 @@ LONG_XL = replace(
     prompt_chunks=3,
 )
 
+# Models whose UNet keeps deep features. As SDXL's, the last block of the second reads no text, so
+# that prompts of one chunk and of two share the function that takes the features.
+CACHING = replace(SPECK, name="caching", deep_cache=True)
+CACHING_XL = replace(
+    SPECK_XL,
+    name="caching-xl",
+    components=(
+        *SPECK_XL.components[:2],
+        replace(
+            SPECK_XL.components[2],
+            config={
+                **SPECK_XL.components[2].config,
+                "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+                "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+                "block_out_channels": (16, 32),
+                "transformer_layers_per_block": (1, 2),
+            },
+        ),
+        SPECK_XL.components[3],
+    ),
+    prompt_chunks=2,
+    deep_cache=True,
+)
+
 # Another model of the same library.
 TWIN = replace(SPECK, name="twin", title="Another model")
 

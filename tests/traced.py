@@ -108,6 +108,7 @@ def cached_trace(family: Family) -> Library:
         "parts": [part.id for component in family.components for part in component.parts],
         "sizes": family.sizes,
         "prompt_chunks": family.prompt_chunks,
+        **({"deep_cache": True} if family.deep_cache else {}),
         "program": sha256_file(Path(__file__)),
         "tools": _versions(),
     }

@@ -42,6 +42,7 @@ from wsd.spec.parameter import GROUP
 from wsd.spec.precision import DTYPES
 from wsd.spec.roles import (
     BLOCK_SCALES,
+    DEEP_FEATURES,
     GUIDANCE_EMBEDDING,
     LINEAR_COMBINATION_TERMS,
     MOMENTS,
@@ -309,6 +310,7 @@ def render_constants() -> str:
                 "LINEAR_COMBINATION_TERMS": LINEAR_COMBINATION_TERMS,
                 "TEXT_STATES": TEXT_STATES,
                 "BLOCK_SCALES": BLOCK_SCALES,
+                "DEEP_FEATURES": DEEP_FEATURES,
                 "GUIDANCE_EMBEDDING": GUIDANCE_EMBEDDING,
                 "MOMENTS": MOMENTS,
             },

@@ -94,7 +94,7 @@ def test_two_pipelines_of_a_page_know_nothing_of_each_other(open_tab):
     wait_for_workers(tab, 1)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_call_that_is_refused_does_not_disturb_the_one_that_runs(open_tab):
     tab = open_tab("model", concurrency="refuse")
     first, second, third = call(tab, "refuse", "model")

@@ -129,7 +129,7 @@ def test_a_new_version_is_taken_as_a_whole(visitor, deployed):
         ready(page)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_bundle_of_before_there_were_digests_draws(page, deployed):
     index = deployed / "models/index.json"
     entries = [
@@ -158,7 +158,7 @@ def test_programs_give_the_digest_themselves(page, origin, speck):
         assert in_page(page, "load", MANIFEST, {"integrity": wrong})["name"] == name
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_server_without_headers_still_confines_the_page(page, speck):
     complaints = watch(page)
     with served_files(speck[0]) as url, served_files(speck[0]) as elsewhere:

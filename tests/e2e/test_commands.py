@@ -80,7 +80,7 @@ def test_doctor_finds_everything_here():
     assert "swiftshader" in done.stdout
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_doctor_says_what_is_missing(tmp_path):
     done = doctor(PATH=str(tmp_path))
     assert done.returncode == 1

@@ -41,7 +41,7 @@ def test_scales_change_and_unloading_leaves_nothing(open_model, speck, tmp_path)
             renderer.load_lora("missing.safetensors")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_what_a_lora_takes_is_measured(open_host, speck, tmp_path):
     path = write_adapter(tmp_path / "any name.safetensors", SPECK, "lora")
     opened = open_stage_renderer(speck[0], Quiet(), open_host=open_host, given={LORA: path})

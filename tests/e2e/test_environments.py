@@ -667,7 +667,7 @@ const cleared = [again, await client.isKept(address), (await client.listKept()).
 RESULT = "return { before, listed, others, kept, bytes, purged, cleared };"
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "clear",
     [pytest.param("const cleared = [];", id="purge", marks=pytest.mark.exhaustive),

@@ -203,7 +203,8 @@ def fetched(server, before):
     return {found[1] for name in names if (found := re.search(r"\.([0-9a-f]{64})\.", name))}
 
 
-@pytest.mark.parametrize("name", twelfths(DOWNLOADS))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", DOWNLOADS)
 def test_of_a_download(visitor, speck, drawn, integrity, name):
     fault = DOWNLOADS[name]
     page = visitor.new_page()

@@ -17,7 +17,7 @@ from wsd.runtime.server import create_server, serve_in_thread
 from wsd.util.files import REPOSITORY
 from wsd.util.process import run
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.exhaustive
 
 PAGES = REPOSITORY / "tests" / "firefox"
 NO_WEBGPU = {
@@ -69,7 +69,6 @@ def used(visit, speck, tmp_path_factory):
     return json.loads(text), complaints
 
 
-@pytest.mark.exhaustive
 def test_the_package_says_why_it_cannot_draw(used):
     result, complaints = used
     assert "stack" not in result, result
@@ -83,7 +82,6 @@ def test_the_package_says_why_it_cannot_draw(used):
     assert complaints == []
 
 
-@pytest.mark.exhaustive
 def test_settings_are_written_into_a_png_of_firefox_and_read(used):
     settings = used[0]["settings"]
     expected = {

@@ -43,7 +43,7 @@ def draw_again(page):
     expect(page.get_by_role(STATUS)).to_contain_text("Done in")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_pictures_and_the_form_stay_and_are_brought_back(page, origin):
     complaints = watch(page)
     page.goto(origin)

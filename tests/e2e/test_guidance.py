@@ -29,7 +29,7 @@ from wsd.util.progress import Quiet
 DRAWING = GenerationRequest("a large red circle", guidance_scale=6.0, seed=1, steps=2)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_two_calls_give_what_one_gives(open_model, speck, speck_renderer, tmp_path):
     copy = tmp_path / "small"
     shutil.copytree(speck[0], copy)

@@ -399,7 +399,7 @@ def test_without_room_a_lora_is_loaded_in_less_memory(context, origin, tmp_path)
     assert offloaded == peak < room < whole
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_adapter_bundles_and_addresses(context, speck, tmp_path):
     """What `wsd lora` writes is loaded by the address of its adapter.json, or of its file."""
     path = write_adapter(tmp_path / "star.safetensors", SPECK, "lora")

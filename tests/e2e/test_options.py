@@ -112,7 +112,7 @@ CASES = [
 ]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @of_both
 @pytest.mark.parametrize("case", [CASES[0], *map(seldom, CASES[1:])], ids=lambda case: case.name)
 def test_lists_of_prompts(model, case):

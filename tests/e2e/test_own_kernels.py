@@ -48,22 +48,12 @@ def test_a_unet_of_broad_layers(broad):
     kinds = {name.split("_")[0].rstrip("0123456789") for name in library.variants["kernels"]}
     assert {"attention", "group", "layer", "fused"} <= kinds
     check_statistics(library.variants["kernels"])
-    pipeline = load_pipeline(checkpoint)
-    round_weights(pipeline, read_manifest(find_manifest(bundle, None)).storages())
-    draw = torch.Generator().manual_seed(0)
-    latents, text = (torch.randn(shape, generator=draw) for shape in ((1, 4, 16, 16), (1, 77, 16)))
-    with torch.no_grad():
-        expected = pipeline.unet(latents, 500.0, text).sample.numpy()
-    given = {
-        "latents": latents.numpy(),
-        "timestep": np.array([500.0], np.float32),
-        "text_embeddings": text.numpy(),
-    }
+    given, expected = predict_by_diffusers(checkpoint, bundle, 16)
     options = LoadOptions(kernels=",".join(WITHOUT_F16))
     with open_stage_renderer(bundle, Quiet(), options, open_node_page) as renderer:
         found = renderer.predict_noise(given)
         again = renderer.predict_noise(given)
-    assert relative_error(found, expected.ravel()) < 1e-5
+    assert relative_error(found, expected) < 1e-5
     np.testing.assert_array_equal(again, found)
 
 
@@ -73,10 +63,24 @@ def test_convolutions_by_winograd(tmp_path, dtype):
     checkpoint = open_checkpoint(random_checkpoint(WIDE, 0), WIDE)
     library = compile_library(WIDE, WIDE.sizes, dtype, Quiet())
     bundle = build_bundle(checkpoint, library, tmp_path / "wide", Quiet())
+    given, expected = predict_by_diffusers(checkpoint, bundle, 24)
+    found = {}
+    for name in (CONV_WINOGRAD_F32.name, GENERATED):
+        options = LoadOptions(kernels=name)
+        with open_stage_renderer(bundle, Quiet(), options, open_node_page) as renderer:
+            found[name] = renderer.predict_noise(given)
+        assert relative_error(found[name], expected) < 1e-5
+    # Sums in another order: the variant has run.
+    assert not np.array_equal(found[CONV_WINOGRAD_F32.name], found[GENERATED])
+
+
+def predict_by_diffusers(checkpoint, bundle, latent_size):
+    """Return inputs of a UNet, and the values of its prediction with the bundle's weights."""
     pipeline = load_pipeline(checkpoint)
     round_weights(pipeline, read_manifest(find_manifest(bundle, None)).storages())
     draw = torch.Generator().manual_seed(0)
-    latents, text = (torch.randn(shape, generator=draw) for shape in ((1, 4, 24, 24), (1, 77, 16)))
+    shapes = ((1, 4, latent_size, latent_size), (1, 77, 16))
+    latents, text = (torch.randn(shape, generator=draw) for shape in shapes)
     with torch.no_grad():
         expected = pipeline.unet(latents, 500.0, text).sample.numpy()
     given = {
@@ -84,14 +88,7 @@ def test_convolutions_by_winograd(tmp_path, dtype):
         "timestep": np.array([500.0], np.float32),
         "text_embeddings": text.numpy(),
     }
-    found = {}
-    for name in (CONV_WINOGRAD_F32.name, GENERATED):
-        options = LoadOptions(kernels=name)
-        with open_stage_renderer(bundle, Quiet(), options, open_node_page) as renderer:
-            found[name] = renderer.predict_noise(given)
-        assert relative_error(found[name], expected.ravel()) < 1e-5
-    # Sums in another order: the variant has run.
-    assert not np.array_equal(found[CONV_WINOGRAD_F32.name], found[GENERATED])
+    return given, expected.ravel()
 
 
 def check_statistics(kernels):

@@ -36,8 +36,8 @@ MODELS = {
     "tiny-sdxl-f32": (find_family("tiny-sdxl"), "f32"),
 }
 EXHAUSTIVE = ("tiny-sd15-f32", "speck-w8a16", "broad-f16", "speck-f16",
-              "speck-xl-f32", "tiny-sdxl-f32")  # fmt: skip
-FULL = ("speck-xl-w8a16", "broad-w4a16")
+              "speck-xl-f32", "speck-xl-w8a16", "tiny-sdxl-f32")  # fmt: skip
+FULL = ("broad-w4a16",)
 ERROR = 1e-4  # of one stage, of small models
 
 PROMPTS = ["a large red circle", "Two small blue squares, left of a star!", "une étoile 你好 👍"]
@@ -255,7 +255,7 @@ def test_an_empty_negative_prompt_is_not_the_same_as_none(model):
     assert relative_error(without, empty) > 2e-3
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", [mark("speck-f32")], indirect=True)
 def test_the_prompt_and_the_seed_matter(model):
     first, other_prompt, other_seed, again = (

@@ -127,7 +127,7 @@ def test_a_small_gpu(open_tab):
     assert in_page(tab, "usage")["peakGpuBytes"] < ROOM
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_no_room_to_keep_anything(open_tab):
     tab = open_tab("no_quota")
     assert in_page(tab, "load", MANIFEST) == {"value": True}

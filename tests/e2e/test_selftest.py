@@ -26,7 +26,7 @@ def rows(page):
     return [row.inner_text().split("\t") for row in page.locator("#stages tr").all()]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_all_is_well(page, origin):
     complaints = watch(page)
     assert run(page, origin) == "All is well: the GPU computes what PyTorch does."

@@ -104,6 +104,7 @@ def test_it_draws_as_diffusers_does_and_leaves_nothing_behind(model):
 of_both = pytest.mark.parametrize("model", MODELS[:2], indirect=True)
 
 
+@pytest.mark.exhaustive
 @of_both
 def test_two_at_once_with_weights(model):
     """The longer word is found first; a part of a prompt may be cut; vectors have weights too."""

@@ -108,7 +108,7 @@ def variants_that_ran(bundle, **options):
     return {kernel.name: kernel.variant for stage in measured.stages for kernel in stage.kernels}
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_tuned_kernel_runs_on_the_adapter_it_was_tuned_on_and_on_no_other(by_hand):
     here, elsewhere, library, bundle = by_hand
     assert here
@@ -225,7 +225,7 @@ def test_the_applied_schedules_are_faster_than_those_of_the_rules(database, fuse
     assert before > found.gain * after
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_kernels_that_come_with_a_model_are_faster(library, family):
     """On a software adapter, in one run: tuned kernels of the library against its own."""
     [found] = default_databases(family, "f32", version()).databases

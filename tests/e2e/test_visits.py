@@ -39,7 +39,7 @@ def test_a_second_visit_needs_no_server(visitor, speck):
     ready(page)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_what_a_person_finds(visitor, origin):
     page = visitor.new_page()
     complaints = watch(page)
@@ -328,7 +328,7 @@ ERRORS = {
 }
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_list_of_models_that_cannot_be_fetched_is_fetched_again(visitor, origin):
     page = visitor.new_page()
     page.route("**/models/index.json", lambda route: route.fulfill(status=404))

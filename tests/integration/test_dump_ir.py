@@ -19,7 +19,7 @@ def library():
     return compile_library(FAMILY, FAMILY.sizes, "f32", Quiet())
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_dump_of_a_cached_library(library, tmp_path, caplog):
     table = library.folder / "library.json"
     before = sha256_file(library.wasm), sha256_file(table), table.stat().st_mtime_ns

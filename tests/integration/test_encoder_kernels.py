@@ -21,7 +21,7 @@ def tir_functions(module):
             yield str(variable.name_hint), function
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("name", "size", "dtype"),
     [

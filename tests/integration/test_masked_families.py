@@ -48,7 +48,7 @@ def test_the_denoiser_takes_a_mask_after_its_other_inputs(kind):
     assert made == {role: [*names, *MASK_INPUTS] for role, names in plain.items()}
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("role", "kind"),
     [

@@ -64,7 +64,7 @@ def test_the_written_wgsl_of_a_broad_model(broad):
     compare(f"broad-f16-written-tvm-{tvm_compat.version()}.json", digests)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_memory_is_planned_as_a_build_plans_it():
     """Lowering and planning give the figures that compiling gives."""
     compiled = compile_library(SPECK, SPECK.sizes, "f32", Quiet())

@@ -65,7 +65,7 @@ def inputs_of(made):
     ]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_every_entry_point_computes_what_torch_computes():
     torch.manual_seed(0)
     roles = set()
@@ -86,8 +86,9 @@ def test_every_entry_point_computes_what_torch_computes():
     # It draws from text alone, and a safety checker is no component of a family.
     of_pictures = {"vae_encoder", "vae_encoder_tile", "rgba_to_image", "masked_blend"}
     others = of_pictures | {SAFETY_CHECKER}
-    # Its prompts have one chunk, and its text encoder's layers are all read.
+    # Its prompts have one chunk, its text encoder's layers are all read, and it has no deep cache.
     others |= {"layered_text_encoder", "chunked_denoiser", "guided_chunked_denoiser"}
+    others |= {"shallow_denoiser", "guided_shallow_denoiser"}
     assert roles | {"image_to_rgba", "linear_combination"} == set(ROLES) - others
 
 

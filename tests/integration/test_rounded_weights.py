@@ -14,7 +14,7 @@ from wsd.spec.tolerances import ROUNDING_PSNR
 from wsd.util.progress import Quiet
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("model", "dtype"),
     [

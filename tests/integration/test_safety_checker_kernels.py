@@ -54,7 +54,7 @@ def test_the_imported_function_computes_the_scores_of_diffusers():
         np.testing.assert_allclose(one, other.numpy(), atol=2e-6)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("dtype", ["f16", pytest.param("f32", marks=pytest.mark.exhaustive)])
 def test_the_published_checker_runs_in_written_kernels(dtype):
     module = lower_family(alone(safety_checker()), [], dtype)

@@ -26,7 +26,7 @@ def transposes(module):
 @pytest.mark.parametrize(
     "role",
     [
-        pytest.param("denoiser", marks=pytest.mark.full),
+        pytest.param("denoiser", marks=pytest.mark.exhaustive),
         pytest.param("vae_decoder", marks=pytest.mark.exhaustive),
         "vae_encoder",
     ],

@@ -111,7 +111,7 @@ def pairs(tiles, others, names):
     Software adapters take two seconds to compile one kernel. Which weights are read, and where
     from, does not depend on the tile: of pairs that have each of both, `nox -s tests` runs the
     last, whose sums are split, and `nox -s full` every second one. `nox -s exhaustive` runs all
-    pairs, and so does `nox -s kernels`, which `full` ends with.
+    pairs, and so does `nox -s kernels`.
     """
     pairs = [(n % len(tiles), n % len(others)) for n in range(max(len(tiles), len(others)))]
     usual, chosen = pairs[-1:], pairs[::2]

@@ -56,7 +56,7 @@ def test_every_thread_of_a_grid_that_does_not_divide_is_run(kernel_host, workloa
     assert tune_schedules.agree(found, expected)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_tuning_finds_a_faster_schedule_than_a_slow_one(kernel_host, workload, monkeypatch):
     def slow(function):
         # One thread for each workgroup, and one output for each thread.

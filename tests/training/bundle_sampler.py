@@ -20,11 +20,12 @@ def browser_draw(
     steps: int,
     seed: int,
     interval: GuidanceInterval | None = None,
+    cache_interval: int = 1,
 ) -> Iterator[Callable[[Sequence[str]], np.ndarray]]:
     """Yield a function that draws prompts (n) as images (n, edge, edge, 3) uint8 in Chromium.
 
     Picture ``n`` of a call starts from ``seed + n``. Guidance has an effect in all steps, or in
-    those of an interval.
+    those of an interval; the whole UNet runs every ``cache_interval`` steps.
     """
     with open_renderer(bundle, Quiet()) as renderer:
 
@@ -36,6 +37,7 @@ def browser_draw(
                     guidance_scale=guidance,
                     seed=seed + n,
                     guidance_interval=interval or GuidanceInterval(),
+                    cache_interval=cache_interval,
                 )
                 for n, prompt in enumerate(prompts)
             ]

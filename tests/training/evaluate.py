@@ -21,9 +21,14 @@ from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.cli.main import run_command
 from wsd.errors import UsageError
-from wsd.evaluate.diffusers_reference import guided_within, load_pipeline, round_pipeline
+from wsd.evaluate.diffusers_reference import (
+    cached_within,
+    guided_within,
+    load_pipeline,
+    round_pipeline,
+)
 from wsd.models.registry import Family, find_family
-from wsd.runtime.request import GuidanceInterval
+from wsd.runtime.request import GenerationRequest, GuidanceInterval
 from wsd.spec.precision import DTYPES
 from wsd.util.files import write_atomically
 from wsd.util.progress import Progress
@@ -74,16 +79,23 @@ def diffusers_draw(
     steps: int,
     seed: int,
     interval: GuidanceInterval | None = None,
+    cache_interval: int = 1,
 ) -> Draw:
     """Return a function that draws prompts (n) as images (n, edge, edge, 3) uint8 with diffusers.
 
     Picture ``n`` of a call starts from ``seed + n``. Guidance has an effect in all steps, or in
-    those of an interval.
+    those of an interval; the whole UNet runs every ``cache_interval`` steps.
     """
     width, height = family.sizes[0]
 
     def draw(prompts: Sequence[str]) -> np.ndarray:
-        with guided_within(pipeline, interval or GuidanceInterval()):
+        request = GenerationRequest(
+            "", guidance_interval=interval or GuidanceInterval(), cache_interval=cache_interval
+        )
+        with (
+            guided_within(pipeline, request.guidance_interval),
+            cached_within(family, pipeline, request),
+        ):
             drawn = pipeline(
                 list(prompts),
                 num_inference_steps=steps,
@@ -158,6 +170,8 @@ def _wrapped(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
     show_default=True,
     help="Shares of the steps after which guidance begins and ends.",
 )
+@click.option("--cache-interval", type=click.IntRange(1), default=1, show_default=True,
+              help="Run the whole UNet in every so many steps alone.")  # fmt: skip
 @click.option("--dtype", type=click.Choice(DTYPES), help="Round weights as bundles of it do.")
 @click.option("--steps", default=20, show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Of the first picture's noise.")
@@ -167,8 +181,8 @@ def _wrapped(pen: ImageDraw.ImageDraw, text: str, width: int) -> str:
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet here.")
 def main(
     model: str, weights: str | None, count: int, guidance: tuple[float, ...],
-    interval: tuple[float, float], dtype: str | None, steps: int, seed: int, bundle: Path | None,
-    device: str, figures: Path | None, sheet: Path | None,
+    interval: tuple[float, float], cache_interval: int, dtype: str | None, steps: int, seed: int,
+    bundle: Path | None, device: str, figures: Path | None, sheet: Path | None,
 ) -> None:  # fmt: skip
     """Draw held-out prompts and say how often colour, shape, relation … are right."""
     family = find_family(model)
@@ -184,18 +198,19 @@ def main(
             if dtype is not None:
                 round_pipeline(pipeline, family, dtype)
             pipeline.to(device)
-            draw = diffusers_draw(family, pipeline, scale, steps, seed, guided)
+            draw = diffusers_draw(family, pipeline, scale, steps, seed, guided, cache_interval)
             found, images = evaluate(wanted, draw, Progress())
         else:
             from training.bundle_sampler import browser_draw
 
-            with browser_draw(bundle, scale, steps, seed, guided) as draw:
+            with browser_draw(bundle, scale, steps, seed, guided, cache_interval) as draw:
                 found, images = evaluate(wanted, draw, Progress())
         table[f"{scale:g}"] = {name: round(value, 4) for name, value in rates(found).items()}
         print(f"guidance {scale:g}:", json.dumps(table[f"{scale:g}"]), flush=True)
     if figures is not None:
         report = {
             "model": model, "prompts": count, "steps": steps, "interval": interval,
+            "cache_interval": cache_interval,
             "by_guidance": table,
         }  # fmt: skip
         write_atomically(figures, json.dumps(report, indent=2).encode() + b"\n")

@@ -125,7 +125,7 @@ def test_the_papers_name_the_adapters(built, adapters):
     assert "  adapter: style.safetensors, scale 0.7\n" in notices
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_build_names_what_the_model_does_not_run(tmp_path, caplog):
     """The last layer of SDXL's first text encoder, which trainers change too."""
@@ -143,7 +143,7 @@ def test_a_build_names_what_the_model_does_not_run(tmp_path, caplog):
     assert said.startswith("adapter style.safetensors changes 6 parameters that speck-xl")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_bundle_without_adapters_does_not_list_any(bundle):
     for path in (find_manifest(bundle, "tiny-sd15"), bundle / "provenance.json"):

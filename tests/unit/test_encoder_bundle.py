@@ -323,11 +323,9 @@ def test_means_that_do_not_fit_are_refused(whole, change, message):
         Manifest.model_validate_json(json.dumps(table))
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "options", [pytest.param((), marks=pytest.mark.full), ("--text-to-image-only",)]
-)
+@pytest.mark.parametrize("options", [(), ("--text-to-image-only",)])
 def test_the_option_leaves_the_encoder_out(options, tmp_path, monkeypatch):
     """What compiles is replaced by what traces; which functions there are is the same."""
     monkeypatch.setattr(

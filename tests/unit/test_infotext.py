@@ -72,7 +72,7 @@ def of_prompt(request):
         **{
             name: value
             for name, value in page_options(request).items()
-            if name.startswith("skip") or name in ("guidanceStart", "guidanceStop")
+            if name.startswith("skip") or name in ("guidanceStart", "guidanceStop", "cacheInterval")
         },
         "conditions": {camel[name]: pair for name, pair in request.conditions.given().items()},
     }
@@ -95,6 +95,7 @@ CHANGES = {
     "sizes": {"conditions": SizeConditions((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12))},
     "rescale": {"guidance_rescale": 0.7},
     "an interval": {"guidance_interval": GuidanceInterval(0.0, 1 / 3)},
+    "a cache": {"cache_interval": 3},
     "a later interval": {"guidance_interval": GuidanceInterval(0.2, 1.0)},
     "skipped layers": {"clip_skip": 1},
     "skip-layer guidance": {"skip_layers": SkipLayerGuidance((7, 8, 9), 3.0, 0.0, 1 / 3)},

@@ -34,6 +34,7 @@ def with_workspace(library, role, count):
     return replace(library, entry_points=tuple(entries))
 
 
+@pytest.mark.exhaustive
 def test_short_prompts_keep_their_functions_and_weights(library):
     one = cached_trace(replace(LONG, prompt_chunks=1))
     others = [entry for entry in library.entry_points if entry.role not in OF_CHUNKS]

@@ -381,7 +381,7 @@ def manifests(bundles):
     return [read_manifest(find_manifest(bundle, None)) for bundle in bundles]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_checker_has_shards_of_its_own(bundles):
     checked, plain = manifests(bundles)
     entry = checked.components["safety_checker"]

@@ -124,7 +124,7 @@ def test_the_reference_is_diffusers_own_pipeline(folder, with_t5, size):
     np.testing.assert_allclose(images / 255, drawn.images, atol=0.51 / 255)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_plan_says_what_the_transformer_predicts():
     lines = describe_plan(WITHOUT, cached_trace(WITHOUT), WITHOUT.scheduler)
     [scheduler] = [line for line in lines if line.startswith("scheduler")]
@@ -255,7 +255,7 @@ def test_a_variant_has_the_checkpoints_own_values(copy):
     assert (space.shift_factor, space.scaling_factor) == (0.5, 2.0)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_self_test_of_the_whole_model_serves_the_bundle_without_t5(folder, tmp_path):
     size = GRAIN.sizes[0]
     whole = open_checkpoint(folder, GRAIN)

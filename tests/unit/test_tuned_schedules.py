@@ -223,7 +223,7 @@ def test_a_tuned_schedule_of_a_kernel_that_becomes_several_is_refused():
         shader_variants(variants, {}, {**shaders, "f_kernel_1": SHADER})
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_database_is_applied_in_another_process(tmp_path):
     write_database(database_of(fused()), tmp_path)

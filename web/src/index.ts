@@ -137,6 +137,7 @@ export type {
 export {
   compiledSizes,
   guidanceLayers,
+  hasDeepCache,
   hasEncoder,
   hasSafetyChecker,
   maxClipSkip,

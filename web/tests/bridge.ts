@@ -19,6 +19,7 @@ import type {
 import { makeWasiImports } from "../src/gpu/tvm/wasi";
 import { BrownianTree } from "../src/pipeline/brownian_tree";
 import { embedGuidance } from "../src/pipeline/guidance_embedding";
+import { runsWhole } from "../src/pipeline/cache_interval";
 import { isGuidedAt } from "../src/pipeline/guidance_interval";
 import { coverMasked, readEncoded, shrinkMask, takeLatents } from "../src/pipeline/picture_latents";
 import { seedWords } from "../src/pipeline/seed_sequence";
@@ -68,6 +69,13 @@ type Request =
   | { call: "shrink_mask"; mask: number[]; size: [number, number]; factor: number }
   | { call: "embed_guidance"; scale: number; width: number }
   | { call: "guided_at"; intervals: [start: number, stop: number][]; counts: number[] }
+  | {
+      call: "runs_whole";
+      cacheIntervals: number[];
+      /** Of guidance; null without guidance. */
+      intervals: ([start: number, stop: number] | null)[];
+      count: number;
+    }
   | { call: "betaQuantile"; shares: number[]; shape: number }
   | { call: "wasm"; file: string }
   | {
@@ -173,6 +181,15 @@ function answer(request: Request): unknown {
         request.counts.map((count) =>
           Array.from({ length: count }, (_, index) => isGuidedAt({ start, stop }, index, count)),
         ),
+      );
+    case "runs_whole":
+      return request.cacheIntervals.map((cacheInterval) =>
+        request.intervals.map((shares) => {
+          const guidance = shares && { start: shares[0], stop: shares[1] };
+          return Array.from({ length: request.count }, (_, index) =>
+            runsWhole(cacheInterval, guidance, index, request.count),
+          );
+        }),
       );
     case "betaQuantile":
       return request.shares.map((share) => betaQuantile(share, request.shape));

@@ -74,6 +74,7 @@ const FOUND: Record<keyof FoundSettings, true> = {
   ...{ clipStop: true, inversions: true, skipGuidanceLayers: true, skipLayerGuidanceScale: true },
   ...{ skipLayerGuidanceStart: true, skipLayerGuidanceStop: true, prompt3: true },
   ...{ negativePrompt3: true, guidanceStart: true, guidanceStop: true },
+  ...{ cacheInterval: true },
 };
 
 test("the row of readSettings has what it can find", () => {

@@ -29,8 +29,10 @@ from wsd.models.registry import Component
 from wsd.spec.roles import (
     CHUNKED_DENOISER,
     GUIDED_CHUNKED_DENOISER,
+    GUIDED_SHALLOW_DENOISER,
     LAYERED_TEXT_ENCODER,
     ROLES,
+    SHALLOW_DENOISER,
 )
 from wsd.spec.self_test import (
     FILE_NAME,
@@ -53,8 +55,14 @@ _TIMESTEP = 500.0
 # samples is still seen.
 _SAMPLES = 512
 _BLOCKS = 64
-# Functions of long prompts and of clip skip run the kernels of the others.
-_SELDOM = (LAYERED_TEXT_ENCODER, CHUNKED_DENOISER, GUIDED_CHUNKED_DENOISER)
+# Functions of long prompts, of clip skip and of a deep cache run the kernels of the others.
+_SELDOM = (
+    LAYERED_TEXT_ENCODER,
+    CHUNKED_DENOISER,
+    GUIDED_CHUNKED_DENOISER,
+    SHALLOW_DENOISER,
+    GUIDED_SHALLOW_DENOISER,
+)
 # Significant digits of what is kept: more would only store float32's rounding errors.
 _DIGITS = 6
 _HINT = "make it anew with: wsd expect"

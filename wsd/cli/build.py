@@ -21,6 +21,7 @@ from wsd.cli.options import (
     checkpoint_options,
     chunks_option,
     database_option,
+    deep_cache_option,
     dtype_option,
     dump_option,
     layout_option,
@@ -70,6 +71,7 @@ _ONE_DATABASE = Unused(
 @dtype_option
 @sizes_option
 @chunks_option
+@deep_cache_option
 @text_only_option
 @dump_option
 @database_option
@@ -79,7 +81,7 @@ _ONE_DATABASE = Unused(
 def compile(  # noqa: A001 - the command's name
     chosen: CheckpointChoice, dtype: str | None, sizes: tuple[Size, ...], dump: Path | None,
     database: Path | None, out: Path, *, no_database: bool, prompt_chunks: int | None,
-    text_only: bool,
+    deep_cache: bool, text_only: bool,
 ) -> None:  # fmt: skip
     """Compile a model without weights, for builds where no compiler is.
 
@@ -96,9 +98,11 @@ def compile(  # noqa: A001 - the command's name
     check_sizes_early(family, sizes)
     if text_only:
         family.check_text_only()
+    if deep_cache:
+        family.with_deep_cache()
     if chosen.is_given:
         family = chosen.variant()
-    family = _choose_functions(family, prompt_chunks, text_only=text_only)
+    family = _choose_functions(family, prompt_chunks, text_only=text_only, deep_cache=deep_cache)
     with Progress() as progress:
         library = _find_library(
             family, dtype, sizes, None, progress, dump, database=database, no_database=no_database
@@ -109,7 +113,7 @@ def compile(  # noqa: A001 - the command's name
 
 @command(
     Unused(
-        ("--dtype", "--size", "--prompt-chunks", "--text-to-image-only"),
+        ("--dtype", "--size", "--prompt-chunks", "--deep-cache", "--text-to-image-only"),
         beside="--library",
         hint="a library is compiled for its sizes, its dtype and what it takes: leave them out",
     ),
@@ -139,6 +143,7 @@ def compile(  # noqa: A001 - the command's name
 @dtype_option
 @sizes_option
 @chunks_option
+@deep_cache_option
 @text_only_option
 @dump_option
 @database_option
@@ -185,6 +190,7 @@ def build(
     *,
     no_database: bool,
     prompt_chunks: int | None,
+    deep_cache: bool,
     text_only: bool,
     check_pictures: bool,
     plan: bool,
@@ -204,6 +210,8 @@ def build(
     check_sizes_early(family, sizes)
     if text_only:
         family.check_text_only()
+    if deep_cache:
+        family.with_deep_cache()
     if library is not None:
         schedule = replace(schedule, sizes=read_library(library).sizes)
     if plan:
@@ -216,7 +224,9 @@ def build(
         else:
             denoising = chosen.open(schedule)
         with Progress() as progress:
-            planned = _choose_functions(denoising.family, prompt_chunks, text_only=text_only)
+            planned = _choose_functions(
+                denoising.family, prompt_chunks, text_only=text_only, deep_cache=deep_cache
+            )
             compiled = _find_library(
                 planned, dtype, sizes, library, progress, dump, chosen.compile_options(), database,
                 no_database=no_database,
@@ -236,7 +246,9 @@ def build(
     examples = None if pictures is None else read_examples(pictures)
     checkpoint = chosen.open(schedule)
     check_tokenizers(checkpoint.family, checkpoint.source, fetched=True)
-    compiled_for = _choose_functions(checkpoint.family, prompt_chunks, text_only=text_only)
+    compiled_for = _choose_functions(
+        checkpoint.family, prompt_chunks, text_only=text_only, deep_cache=deep_cache
+    )
     with Progress() as progress:
         compiled = _find_library(
             compiled_for, dtype, sizes, library, progress, dump, chosen.compile_options(), database,
@@ -265,14 +277,19 @@ def _check_page(library: Path | None) -> None:
         check_page(version())
 
 
-def _choose_functions(family: Family, prompt_chunks: int | None, *, text_only: bool) -> Family:
+def _choose_functions(
+    family: Family, prompt_chunks: int | None, *, text_only: bool, deep_cache: bool
+) -> Family:
     """Return a family of which only some functions are compiled.
 
     Args:
         family: the model.
         prompt_chunks: how many chunks a prompt may have; as the family says if it is None.
         text_only: whether functions that take a picture are left out.
+        deep_cache: whether the denoiser keeps deep features.
     """
+    if deep_cache:
+        family = family.with_deep_cache()
     if prompt_chunks is not None:
         family = replace(family, prompt_chunks=prompt_chunks)
     return family.without_parts() if text_only else family

@@ -299,6 +299,11 @@ chunks_option = click.option(
     help="How many chunks of 75 tokens a prompt may have; 3 unless given. Each above the first has "
          "functions of its own, which make the library larger.",
 )  # fmt: skip
+deep_cache_option = click.option(
+    "--deep-cache", is_flag=True,
+    help="Let the UNet keep deep features, so that a picture's cache interval can leave out most "
+         "of it in most steps. Its functions make the library larger.",
+)  # fmt: skip
 kernels_option = click.option(
     "--kernels", type=KernelsType(), default=AUTO, show_default=True,
     help=f"Which kernels run: {AUTO}, {GENERATED}, or names of variants separated by commas: "
@@ -347,6 +352,10 @@ _REQUEST = {
     "guidance_stop": click.option(
         "--guidance-stop", type=float, default=1, metavar="X",
         help="Share of the steps from which on there is none, 0 to 1."),
+    "cache_interval": click.option(
+        "--cache-interval", type=click.IntRange(1), default=1, metavar="N",
+        help="Run the whole UNet in every so many predictions alone; 1 for all of them. Bundles of "
+             "--deep-cache take it."),
     "clip_skip": click.option(
         "--clip-skip", type=click.IntRange(0), default=0, metavar="N",
         help="How many of the text encoders' last layers are left out, as in diffusers: the web "
@@ -628,7 +637,7 @@ def request_options(*without: str) -> Callable[[Callback], Callback]:
             prompt_syntax: PromptSyntax, prompt2: str | None, negative2: str | None,
             prompt3: str | None, negative3: str | None,
             guidance_rescale: float, guidance_start: float, guidance_stop: float, clip_skip: int,
-            images: int = 1, **rest: Any,
+            cache_interval: int = 1, images: int = 1, **rest: Any,
         ) -> None:  # fmt: skip
             from wsd.runtime.request import GenerationRequest, GuidanceInterval, SizeConditions
 
@@ -640,7 +649,7 @@ def request_options(*without: str) -> Callable[[Callback], Callback]:
                 prompt, negative, steps, guidance, seed, size, scheduler, eta, images,
                 prompt_syntax, prompt2, negative2, guidance_rescale, SizeConditions(**conditions),
                 clip_skip, skip_layers, prompt3, negative3,
-                GuidanceInterval(guidance_start, guidance_stop),
+                GuidanceInterval(guidance_start, guidance_stop), cache_interval,
             )  # fmt: skip
             command(request=request, **rest)
 

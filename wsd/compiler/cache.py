@@ -53,9 +53,9 @@ def library_key(
 ) -> CacheKey:
     """Return everything that a library depends on.
 
-    That is what the compiler is given (architecture, sizes, dtype, tile, chunks, parts, tuned
-    schedules), the tools, the code that transforms it (what the driver and the family's
-    architecture import) and its data files.
+    That is what the compiler is given (architecture, sizes, dtype, tile, chunks, deep cache,
+    parts, tuned schedules), the tools, the code that transforms it (what the driver and the
+    family's architecture import) and its data files.
     Names, weights and defaults of a family are left out: families of one architecture share a
     library.
 
@@ -80,6 +80,7 @@ def library_key(
             "dtype": dtype,
             "tile": family.tile,
             "prompt_chunks": family.prompt_chunks,
+            **({"deep_cache": True} if family.deep_cache else {}),
             "parts": [part.id for component in family.components for part in component.parts],
             "toolchain": toolchain(databases),
             "runtime": runtime_key().digest,

@@ -129,7 +129,7 @@ def fuse_family(
     traces = _trace(family, sizes, dtype, progress)
     with progress.stage("fuse", total=1) as advance:
         module = import_entry_points(list_entry_points(family, sizes, traces), traces)
-        fused = fuse(module, signatures(traces), Dump())
+        fused = fuse(module, signatures(traces, _parameters(family, traces)), Dump())
         advance(1)
     return fused
 
@@ -144,11 +144,12 @@ def _build(
 ) -> _Built:
     traces = _trace(family, sizes, dtype, progress)
     entry_points = list_entry_points(family, sizes, traces)
+    parameters = _parameters(family, traces)
     with progress.stage("compile", total=3) as advance:
         module = import_entry_points(entry_points, traces)
         dump.write_module("imported", module)
         advance(1)
-        module, report = lower(module, signatures(traces), dump, databases.databases)
+        module, report = lower(module, signatures(traces, parameters), dump, databases.databases)
         if databases.named:
             _check_use(databases, report)
         dump.write_variants(report.variants)
@@ -169,7 +170,7 @@ def _build(
             add_plan(entry, plans[entry.name], list(shaders), report.operations)
             for entry in entry_points
         ),
-        parameters=_parameters(family, traces),
+        parameters=parameters,
         storage_buffers=count_storage_buffers(shaders),
         shaders=shaders,
         variants=shader_variants(report.variants, report.bytes_accessed, shaders),
@@ -221,11 +222,15 @@ def entry_point_modules(
 
 
 def _parameters(family: Family, traces: Sequence[Trace]) -> dict[str, tuple[Parameter, ...]]:
-    """Return the parameters of each component, which all its entry points must agree on."""
+    """Return the parameters of each component, which all its entry points must agree on.
+
+    The first entry point of a component reads all of them, and others may read fewer.
+    """
     parameters: dict[str, tuple[Parameter, ...]] = {}
     for trace in traces:
-        found = trace.parameters
-        if parameters.setdefault(trace.component, found) != found:
+        known = parameters.setdefault(trace.component, trace.parameters)
+        read = {parameter.name for parameter in trace.parameters}
+        if tuple(parameter for parameter in known if parameter.name in read) != trace.parameters:
             raise CompileError(
                 f"{family.name}: entry point {trace.entry_point.name} reads other parameters of "
                 f"{trace.component} than the entry points before it",

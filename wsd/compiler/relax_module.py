@@ -14,6 +14,7 @@ from wsd.compiler.tir.masked_blend import masked_blend
 from wsd.frontend.export import Trace
 from wsd.models.family import Family
 from wsd.spec.manifest import EntryPoint
+from wsd.spec.parameter import Parameter
 from wsd.spec.roles import (
     IMAGE_TO_RGBA,
     LINEAR_COMBINATION,
@@ -135,10 +136,20 @@ def import_entry_points(
     return module
 
 
-def signatures(traces: Sequence[Trace]) -> dict[str, Signature]:
-    """Return what the arguments of each traced function are."""
+def signatures(
+    traces: Sequence[Trace], parameters: Mapping[str, tuple[Parameter, ...]] | None = None
+) -> dict[str, Signature]:
+    """Return what the arguments of each traced function are.
+
+    Args:
+        traces: of the functions.
+        parameters: those of each component; each function reads them all unless given.
+    """
+    of_components = parameters or {}
     return {
-        trace.entry_point.name: Signature(len(trace.entry_point.inputs), trace.parameters)
+        trace.entry_point.name: Signature(
+            len(trace.entry_point.inputs), trace.parameters, of_components.get(trace.component)
+        )
         for trace in traces
     }
 

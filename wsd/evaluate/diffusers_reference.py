@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -236,10 +237,12 @@ def check_early(
         fine_tune: a key of :data:`wsd.models.fine_tunes.FINE_TUNES`, whose steps are the default.
 
     Raises:
-        UsageError: for a family that takes no picture, none without a mask, or nothing else; if
-            diffusers' pipeline for pictures has no guidance rescale that is asked for; if none of
-            the steps would be run.
+        UsageError: for a family that takes no picture, none without a mask, or nothing else; for
+            a cache interval if its denoiser is no UNet; if diffusers' pipeline for pictures has no
+            guidance rescale that is asked for; if none of the steps would be run.
     """
+    if request.cache_interval > 1:
+        family.with_deep_cache()
     if picture is None:
         if family.architecture.diffusers_pipeline == family.architecture.diffusers_inpaint:
             raise UsageError(
@@ -392,7 +395,11 @@ def draw_reference(
         if "eta" not in inspect.signature(type(pipeline).__call__).parameters:
             # Its schedulers, of flow matching, add no share of DDPM's noise.
             del arguments["eta"]
-        with restored_level(pipeline), guided_within(pipeline, request.guidance_interval):
+        with (
+            restored_level(pipeline),
+            guided_within(pipeline, request.guidance_interval),
+            cached_within(family, pipeline, request),
+        ):
             drawn = pipeline(**{**arguments, **given}).images
         if decodes:
             with torch.no_grad():
@@ -483,6 +490,30 @@ def guided_within(pipeline: Any, interval: GuidanceInterval) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+@contextmanager
+def cached_within(family: Family, pipeline: Any, request: GenerationRequest) -> Iterator[None]:
+    """Let a pipeline's UNet run whole in some predictions only; as ``request.runs_whole`` says.
+
+    Args:
+        family: the checkpoint's.
+        pipeline: whose UNet predicts otherwise as long as this lasts.
+        request: its cache interval and its interval of guidance count.
+    """
+    if request.cache_interval == 1:
+        yield
+        return
+    predicted = itertools.count()
+
+    def runs_whole() -> bool:
+        guided = range(0)
+        if pipeline.do_classifier_free_guidance:
+            guided = request.guidance_interval.guided(pipeline.num_timesteps)
+        return request.runs_whole(next(predicted), guided)
+
+    with family.architecture.cached_features(pipeline.unet, runs_whole):
+        yield
 
 
 def _nudge_start(pipeline: Any, amount: float) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
+from wsd.errors import UsageError
 from wsd.spec.tensor import Size, TensorSpec
 
 if TYPE_CHECKING:
@@ -165,6 +167,8 @@ class Architecture(ABC):
             published as files of their own.
         least_multiple: edges of pictures are multiples of it in pixels, whatever the checkpoint's
             configurations are; :meth:`size_multiple` is this number or a multiple of it.
+        caches_features: whether the denoiser can keep deep features for its next predictions
+            (:attr:`wsd.models.family.Family.deep_cache`).
     """
 
     name: ClassVar[str]
@@ -174,6 +178,7 @@ class Architecture(ABC):
     diffusers_inpaint: ClassVar[str] = ""
     encoder_files: ClassVar[Mapping[str, str]] = {}
     least_multiple: ClassVar[int] = 1
+    caches_features: ClassVar[bool] = False
 
     @abstractmethod
     def latent_space(self, family: Family) -> LatentSpace:
@@ -247,6 +252,24 @@ class Architecture(ABC):
         """
         del family, component, modules
         yield from ()
+
+    def cached_features(
+        self, denoiser: Any, runs_whole: Callable[[], bool]
+    ) -> AbstractContextManager[None]:
+        """Let the reference's denoiser take its deep features from an earlier prediction.
+
+        Args:
+            denoiser: diffusers' module, which predicts otherwise as long as this lasts.
+            runs_whole: is called with each prediction, and tells whether all of it runs.
+
+        Raises:
+            UsageError: without :attr:`caches_features`.
+        """
+        del denoiser, runs_whole
+        raise UsageError(
+            f"{self.name} keeps no deep features of its denoiser",
+            "leave the cache interval out, or take a model with a UNet",
+        )
 
     def pipeline_class(self) -> Any:
         """Return the class of the pipeline that is the reference."""

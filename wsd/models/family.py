@@ -169,6 +169,7 @@ class Family:
         examples: prompts for the page to offer.
         prompt_chunks: the most chunks that a prompt may have; a chunk is as long a text as the
             text encoder takes. Each number above 1 has functions of its own.
+        deep_cache: whether the denoiser gives its deep features, and has functions that take them.
         license: licence of the published weights, as their card names it; empty if whoever builds
             has to look at the card.
     """
@@ -189,6 +190,7 @@ class Family:
     schedules: Path | None = None
     examples: tuple[str, ...] = ()
     prompt_chunks: int = 3
+    deep_cache: bool = False
     license: str = ""
 
     @property
@@ -255,6 +257,19 @@ class Family:
         self.check_text_only()
         components = tuple(replace(component, parts=()) for component in self.components)
         return replace(self, components=components)
+
+    def with_deep_cache(self) -> Family:
+        """Return the family with functions that keep and take the denoiser's deep features.
+
+        Raises:
+            UsageError: if its denoiser is no UNet.
+        """
+        if not self.architecture.caches_features:
+            raise UsageError(
+                f"{self.name} has no UNet, whose deep features could be kept",
+                "leave the deep cache out, or take a model with a UNet, such as sd15 or sdxl",
+            )
+        return replace(self, deep_cache=True)
 
     def without_encoders(self, ids: Collection[str]) -> Family:
         """Return the family without some text encoders, and without their tokenizers.

@@ -501,6 +501,7 @@ def page_options(
         "negativePrompt3": request.negative_prompt3,
         "guidanceRescale": request.guidance_rescale or None,
         **_interval_options(request.guidance_interval),
+        "cacheInterval": request.cache_interval if request.cache_interval > 1 else None,
         "clipSkip": request.clip_skip or None,
         **_skip_layer_options(request.skip_layers),
         **{_camel_case(name): list(pair) for name, pair in request.conditions.given().items()},

@@ -100,6 +100,7 @@ def _pairs_of_prompt(request: GenerationRequest) -> list[str]:
         *([] if third_negative is None else [f"Negative prompt 3: {_quote(third_negative)}"]),
         *([f"CFG rescale: {_number(rescale)}"] if rescale > 0 else []),
         *_pairs_of_interval(request.guidance_interval),
+        *([f"Cache interval: {request.cache_interval}"] if request.cache_interval > 1 else []),
         *_pairs_of_skip_layers(request.skip_layers),
         # The web UI counts the layer at which it stops, from the last one.
         *([f"Clip skip: {request.clip_skip + 1}"] if request.clip_skip else []),

@@ -46,6 +46,7 @@ class GenerateOptions(TypedDict, total=False):
     guidanceRescale: float
     guidanceStart: float
     guidanceStop: float
+    cacheInterval: int
     skipGuidanceLayers: list[int]
     skipLayerGuidanceScale: float
     skipLayerGuidanceStart: float

@@ -170,6 +170,8 @@ class GenerationRequest:
             in the web UI.
         skip_layers: guidance away from the prediction without some blocks, or None for none. As
             in diffusers' pipeline it has no effect without classifier-free guidance.
+        cache_interval: every so many predictions the whole UNet runs, and its outermost layers
+            alone in the others, as ``cache_interval`` of the package DeepCache; 1 for all of them.
         guidance_interval: in which part of the run there is guidance. Skip-layer guidance has an
             effect inside of it alone, so the two must overlap.
     """
@@ -193,6 +195,21 @@ class GenerationRequest:
     prompt3: str | None = None
     negative_prompt3: str | None = None
     guidance_interval: GuidanceInterval = field(default_factory=GuidanceInterval)
+    cache_interval: int = 1
+
+    def runs_whole(self, index: int, guided: range) -> bool:
+        """Tell whether a prediction runs the whole UNet, and not its outermost layers alone.
+
+        It does so every ``cache_interval`` predictions, as in the package DeepCache, which counts
+        timesteps and does not tell two of one value apart. It also does where guidance begins: no
+        prediction without the prompt has left features before.
+
+        Args:
+            index: of the prediction in the run.
+            guided: those that are guided; none without guidance.
+        """
+        begins = index in guided and index - 1 not in guided
+        return begins or index % self.cache_interval == 0
 
     def texts(self) -> tuple[str, str, str]:
         """Return what the first, a second and a third text encoder read."""
@@ -232,6 +249,11 @@ class GenerationRequest:
                 f"guidance from {interval.start} to {interval.stop}",
                 "let the two overlap: skip-layer guidance is a part of guidance, and has no "
                 "effect without it",
+            )
+        if self.cache_interval < 1:
+            raise UsageError(
+                f"cache interval is {self.cache_interval}",
+                "it must be 1, with which the whole UNet always runs, or more predictions",
             )
         if self.clip_skip < 0:
             raise UsageError(f"clip skip is {self.clip_skip}", "it must be 0 or more layers")

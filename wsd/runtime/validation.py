@@ -220,6 +220,12 @@ def check_picture(
         prompt_chunks=manifest.prompt_chunks,
         blocks=manifest.blocks,
     )
+    if request.cache_interval > 1 and not manifest.has_deep_cache:
+        raise UsageError(
+            f"{name} was built without a deep cache, and takes no cache interval",
+            "build the bundle again with --deep-cache, which models with a UNet take, or leave it "
+            "out",
+        )
     if manifest.pipeline == _INPAINTING and (picture is None or picture.mask is None):
         missing = "mask" if picture is not None else "picture"
         raise UsageError(

@@ -42,6 +42,7 @@ from wsd.spec.roles import (
     RGBA_TO_IMAGE,
     ROLES,
     SAFETY_CHECKER,
+    SHALLOW_DENOISER,
     TEXT_STATES,
     VAE_ENCODER,
 )
@@ -682,6 +683,11 @@ class Manifest(SparseEntry):
         """The most chunks that a prompt may have: texts as long as the text encoder takes."""
         counts = Counter(entry.size for entry in self.entries(CHUNKED_DENOISER))
         return 1 + max(counts.values(), default=0)
+
+    @property
+    def has_deep_cache(self) -> bool:
+        """Whether the denoiser has functions that take deep features of earlier predictions."""
+        return bool(self.entries(SHALLOW_DENOISER))
 
     @property
     def max_clip_skip(self) -> int:

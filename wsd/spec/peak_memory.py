@@ -16,11 +16,13 @@ from wsd.spec.roles import (
     DENOISER,
     GUIDED_CHUNKED_DENOISER,
     GUIDED_DENOISER,
+    GUIDED_SHALLOW_DENOISER,
     IMAGE_TO_RGBA,
     LAYERED_TEXT_ENCODER,
     LINEAR_COMBINATION,
     MASKED_BLEND,
     RGBA_TO_IMAGE,
+    SHALLOW_DENOISER,
     TEXT_ENCODER,
     VAE_DECODER,
     VAE_DECODER_TILE,
@@ -91,6 +93,9 @@ def plan_peak(
     # chunks runs.
     stages[DENOISER] = _denoisers(entries, size)
     work[DENOISER] = max(entry.workspace_bytes for entry in stages[DENOISER])
+    # With a deep cache two run in turn, of which one leaves its features for the other.
+    shallow = entries(GUIDED_SHALLOW_DENOISER, size) or entries(SHALLOW_DENOISER, size)
+    work[DENOISER] += max((entry.workspace_bytes for entry in shallow), default=0)
     weights = {role: _weights(parameter_bytes, found) for role, found in stages.items()}
     kept = sum(weights[role] for role in stages if role not in way.evict)
     most = max(kept + work[role] + (weights[role] if role in way.evict else 0) for role in stages)

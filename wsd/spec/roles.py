@@ -22,6 +22,11 @@ GUIDED_DENOISER: Final = "guided_denoiser"
 # text as the text encoder takes, and the embeddings of all chunks follow each other.
 CHUNKED_DENOISER: Final = "chunked_denoiser"
 GUIDED_CHUNKED_DENOISER: Final = "guided_chunked_denoiser"
+# The outermost layers of the denoiser, without guidance and with it, which take the deep features
+# that an earlier call of the whole denoiser kept. Prompts of each number of chunks have their own,
+# where the layers read the text.
+SHALLOW_DENOISER: Final = "shallow_denoiser"
+GUIDED_SHALLOW_DENOISER: Final = "guided_shallow_denoiser"
 # From latents to an image.
 VAE_DECODER: Final = "vae_decoder"
 # The VAE decoder for one square tile; pictures of every size share it.
@@ -45,6 +50,9 @@ BLOCK_SCALES: Final = "block_scales"
 # Name of a denoiser's input for the embedded guidance scale, as diffusers calls it; a denoiser that
 # takes it guides itself.
 GUIDANCE_EMBEDDING: Final = "timestep_cond"
+# Name of the deep features that a denoiser gives, and that its outermost layers take; those without
+# the prompt have "negative_" before it.
+DEEP_FEATURES: Final = "deep_features"
 # Name of what an encoder gives that says how latents are distributed: the mean of each channel,
 # then the logarithm of its variance. One that gives the latents themselves has no distribution.
 MOMENTS: Final = "moments"
@@ -64,6 +72,8 @@ ROLES: Final = (
     GUIDED_DENOISER,
     CHUNKED_DENOISER,
     GUIDED_CHUNKED_DENOISER,
+    SHALLOW_DENOISER,
+    GUIDED_SHALLOW_DENOISER,
     VAE_DECODER,
     VAE_DECODER_TILE,
     VAE_ENCODER,

@@ -107,6 +107,21 @@ def test_a_parameter_that_is_read_twice_is_unpacked_once():
     assert operators(found).count("unpack_float16") == 1
 
 
+@pytest.mark.parametrize("storage", ["float32", "int8"])
+def test_a_function_takes_what_it_does_not_read_of_its_component(storage):
+    """All functions of a component take its parameters as one tuple."""
+    read = Parameter("w", SHAPE, storage), Parameter("b", SHAPE)
+    unread = Parameter("a", SHAPE, "int8"), Parameter("c", (3,))
+    module = relax_function(dict.fromkeys(("x", "w", "b"), SHAPE), model)
+    component = (unread[0], read[0], unread[1], read[1])
+    found = pack_parameters(module, {"main": Signature(1, read, component)})
+    alone = pack_parameters(module, {"main": Signature(1, read)})
+    words = {"w": (8,), "w.scale": (6,)} if storage == "int8" else {"w": SHAPE}
+    taken = {"x": SHAPE, "a": (8,), "a.scale": (6,), **words, "c": (3,), "b": SHAPE}
+    assert list(arguments(found).items()) == list(taken.items())
+    assert operators(found) == operators(alone)
+
+
 def test_parameters_must_be_the_functions_arguments():
     module = relax_function(dict.fromkeys(("x", "w", "b"), SHAPE), model)
     with pytest.raises(ValueError, match="zip"):

@@ -205,6 +205,13 @@ export interface GenerateOptions
   /** Share of the steps after which guidance ends, from the start up to 1; 1 unless given. */
   guidanceStop?: number | undefined;
   /**
+   * Every how many predictions the whole UNet runs (`cache_interval` of the package DeepCache; Ma, Fang
+   * and Wang 2023), a whole number from 1 on; 1 unless given, which is always. In the others its
+   * outermost layers run alone, with features that the last whole run left. For models for which
+   * `hasDeepCache(manifest)` is true.
+   */
+  cacheInterval?: number | undefined;
+  /**
    * Blocks of the transformer that are left out for skip-layer guidance, counted from 0: whole numbers
    * below `guidanceLayers(manifest)`, for Stable Diffusion 3.5 Medium 7, 8 and 9. What the transformer
    * predicts with the prompt and without them, guidance leads away from. It has an effect with a

@@ -55,6 +55,8 @@ export interface Offer {
   takesThirdPrompt: boolean;
   /** How many of the text encoders' last layers can be left out. */
   maxClipSkip: number;
+  /** Whether the model keeps deep features, and takes a cache interval. */
+  hasDeepCache: boolean;
   /** Whether the model can begin with a picture. */
   takesPicture: boolean;
   /** Whether there is a picture to begin with. */
@@ -156,6 +158,7 @@ class Adoption {
     this.takeScheduler();
     this.takeSteps();
     this.takeGuidance();
+    this.takeCacheInterval();
     this.takePicture();
     this.takePictureOptions();
     this.takeSecondPass();
@@ -309,6 +312,17 @@ class Adoption {
       const reason = { skipsNone, notUsed, neverLast }[problem];
       this.refuse(fields.clipSkip, String(layers), reason);
     } else if (layers > 0) this.takeWithin("clipSkip", layers, 0, this.offer.maxClipSkip);
+  }
+
+  /** Take the cache interval, or let the whole UNet always run. */
+  private takeCacheInterval(): void {
+    const { prompt, cacheInterval = 1 } = this.found;
+    if (prompt === undefined && this.found.cacheInterval === undefined) return;
+    this.fields.cacheInterval = "";
+    const { fields, notUsed } = this.strings;
+    if (cacheInterval === 1) return;
+    if (this.offer.hasDeepCache) this.takeWithin("cacheInterval", cacheInterval, 1, MOST_STEPS);
+    else this.refuse(fields.cacheInterval, String(cacheInterval), notUsed);
   }
 
   private takeText(field: PromptField, text: string): void {

@@ -2,7 +2,7 @@
 
 import type { Preflight } from "../index";
 import type { PictureSize } from "../index";
-import { compiledSizes, hasEncoder, maxClipSkip } from "../index";
+import { compiledSizes, hasDeepCache, hasEncoder, maxClipSkip } from "../index";
 import { element, field, fill } from "./dom";
 import type { Field, Offer } from "./dropped_settings";
 import {
@@ -50,6 +50,7 @@ export function readForm(): FormValues {
     seed: random.checked ? "" : field("seed").value,
     promptSyntax: field("weights").checked ? "a1111" : "",
     clipSkip: field("clipSkip").value === "0" ? "" : field("clipSkip").value,
+    cacheInterval: field("cacheInterval").value === "1" ? "" : field("cacheInterval").value,
     image: only,
     ...readOptionalFields(),
     variationSeed: variation.seed,
@@ -76,6 +77,8 @@ export function writeForm(fields: Partial<FormValues>): void {
   }
   if (fields.promptSyntax !== undefined) field("weights").checked = fields.promptSyntax === "a1111";
   if (fields.clipSkip !== undefined) field("clipSkip").value = fields.clipSkip || "0";
+  const { cacheInterval } = fields;
+  if (cacheInterval !== undefined) field("cacheInterval").value = cacheInterval || "1";
   if (fields.size !== undefined) offerLarger();
   writeOptionalFields(fields);
   const { variationSeed: other, variationStrength: share } = fields;
@@ -149,11 +152,13 @@ export function offerModel(preflight: Preflight): void {
     takesSecondPrompt: encoders.length > 1,
     takesThirdPrompt: encoders.length > 2 && textEncoder3 !== false,
     maxClipSkip: maxClipSkip(manifest),
+    hasDeepCache: hasDeepCache(manifest),
     takesPicture: hasEncoder(manifest),
   };
   offerPrompts("prompt2", "negative2", offered.takesSecondPrompt);
   offerPrompts("prompt3", "negative3", offered.takesThirdPrompt);
   offerClipSkip(offered.maxClipSkip);
+  offerCacheInterval(offered.hasDeepCache);
   field("negative").disabled = !takesNegativePrompt;
   field("steps").valueAsNumber = defaults.steps;
   field("guidance").valueAsNumber = defaults.guidance_scale;
@@ -186,6 +191,14 @@ function offerClipSkip(most: number): void {
   input.disabled = most === 0;
   input.max = String(most);
   input.value = "0";
+}
+
+/** Show the cache interval if the model keeps deep features, and begin without an effect of it. */
+function offerCacheInterval(takes: boolean): void {
+  element("cacheInterval-row").hidden = !takes;
+  const input = field("cacheInterval");
+  input.disabled = !takes;
+  input.value = "1";
 }
 
 /** Offer the sizes to which a second pass can enlarge what is drawn. */

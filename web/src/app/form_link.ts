@@ -33,6 +33,7 @@ function linkValues(settings: Partial<Settings>): LinkValues {
     prompt3: settings.prompt3,
     negative3: settings.negativePrompt3,
     clipSkip: settings.clipSkip?.toString(),
+    cacheInterval: settings.cacheInterval?.toString(),
     seed: settings.seed?.toString(),
     steps: settings.steps?.toString(),
     guidance: settings.guidanceScale?.toString(),

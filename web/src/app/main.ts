@@ -239,7 +239,7 @@ async function drawOne(): Promise<void> {
   };
   const { prompt, negative, seed, images, image, ...others } = form.readForm();
   const [plain, settings] = [plainOptions(), allSettings.read()];
-  const { variationSeed, variationStrength, promptSyntax, clipSkip } = others;
+  const { variationSeed, variationStrength, promptSyntax, clipSkip, cacheInterval } = others;
   const { prompt2, negative2, prompt3, negative3 } = others;
   const secondPass = readSecondPass();
   const chosenSeed = seed === "" ? form.randomSeed() : seed;
@@ -259,6 +259,7 @@ async function drawOne(): Promise<void> {
       ...(negative + negative2 + negative3 === "" ? {} : { negativePrompt: negative }),
       ...(promptSyntax === "" ? {} : { promptSyntax: "a1111" as const }),
       ...(clipSkip === "" ? {} : { clipSkip: Number(clipSkip) }),
+      ...(cacheInterval === "" ? {} : { cacheInterval: Number(cacheInterval) }),
       ...(prompt2 === "" ? {} : { prompt2 }),
       ...(negative2 === "" ? {} : { negativePrompt2: negative2 }),
       ...(prompt3 === "" ? {} : { prompt3 }),

@@ -227,6 +227,41 @@ export function findDenoiser(
   );
 }
 
+/**
+ * Return the function that runs the outermost layers of a denoiser, for a prompt of so many chunks, with
+ * guidance in the same call or without it.
+ *
+ * @returns undefined if the model keeps no deep features.
+ * @throws OptionError if the size was not compiled.
+ */
+export function findShallowDenoiser(
+  manifest: Manifest,
+  size: Size,
+  chunks: number,
+  guided: boolean,
+): EntryPoint | undefined {
+  const plain = findEntryPoint(manifest, "denoiser", size);
+  const role: Role = guided ? "guided_shallow_denoiser" : "shallow_denoiser";
+  const takesText = (entry: EntryPoint): boolean =>
+    entry.inputs.some(({ name }) => name === TEXT_STATES);
+  return manifest.entry_points.find(
+    (entry) =>
+      entry.role === role &&
+      String(entry.size) === String(size) &&
+      (!takesText(entry) || textRows(entry) === chunks * textRows(plain)),
+  );
+}
+
+/**
+ * Whether a model's denoiser can keep deep features, so that `cacheInterval` has an effect.
+ *
+ * @throws OptionError if it is not a manifest.
+ */
+export function hasDeepCache(manifest: Pick<Manifest, "entry_points">): boolean {
+  requireManifest(manifest);
+  return manifest.entry_points.some(({ role }) => role === "shallow_denoiser");
+}
+
 /** Return the most chunks that a prompt may have: texts as long as the text encoder takes. */
 export function promptChunks(manifest: Manifest): number {
   const entries = manifest.entry_points.filter(({ role }) => role === "chunked_denoiser");

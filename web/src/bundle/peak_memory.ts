@@ -32,7 +32,13 @@ export function planPeak(manifest: Manifest, { size, evict, tile, image }: Way):
     guided.length > 0
       ? [...guided, ...entriesOf("guided_chunked_denoiser")]
       : [...entriesOf("denoiser"), ...entriesOf("chunked_denoiser")];
-  const work = Math.max(...denoisers.map((entry) => entry.workspace_bytes));
+  // With a deep cache two run in turn, of which one leaves its features for the other.
+  const guidedShallow = entriesOf("guided_shallow_denoiser");
+  const shallow = guidedShallow.length > 0 ? guidedShallow : entriesOf("shallow_denoiser");
+  const [whole, beside] = [denoisers, shallow].map((entries) =>
+    Math.max(0, ...entries.map((entry) => entry.workspace_bytes)),
+  ) as [number, number];
+  const work = whole + beside;
   // Texts with clip skip and texts without it may be encoded for one picture.
   const texts = [...entriesOf("text_encoder"), ...entriesOf("layered_text_encoder")];
   const stages = [

@@ -8,7 +8,7 @@ import { chooseEncoders } from "../bundle/encoders";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
 import { memoryOf, mergeSettings, pageSettings } from "../bundle/inference_settings";
 import type { MemorySettings } from "../bundle/inference_settings";
-import { findDenoiser, findEntryPoint } from "../bundle/manifest";
+import { findDenoiser, findEntryPoint, findShallowDenoiser } from "../bundle/manifest";
 import { throwIfAborted, UnsupportedError } from "../util/errors";
 import type { BufferLimits } from "./buffer_limits";
 import { requestGpu } from "./device";
@@ -126,6 +126,21 @@ export class Model {
       `${this.manifest.model.name} has no denoiser that takes ${chunks} chunks of a prompt` +
         `${guided ? " and guides" : ""} at ${size.join("x")}`,
       "build the bundle again, or write a shorter prompt",
+    );
+  }
+
+  /**
+   * The outermost layers of that denoiser, which take deep features.
+   *
+   * @throws OptionError if the model was not compiled for the size.
+   * @throws UnsupportedError if the bundle has no such function.
+   */
+  shallowDenoiser(size: Size, chunks: number, guided: boolean): EntryPoint {
+    const found = findShallowDenoiser(this.manifest, size, chunks, guided);
+    if (found !== undefined) return found;
+    throw new UnsupportedError(
+      `${this.manifest.model.name} has no denoiser that takes deep features`,
+      "build the bundle again with --deep-cache, or leave cacheInterval out",
     );
   }
 

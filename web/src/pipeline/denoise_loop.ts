@@ -113,6 +113,7 @@ export class DenoiseLoop {
       return this.model.runtime.scope(() => this.model.combine(size, [[state.sample, 1]]));
     } finally {
       running = false;
+      this.predictor.forget();
       const { sample, kept, history, constants, blend } = state;
       const inputs = [...Object.values(constants), ...Object.values({ ...blend })] as Tensor[];
       disposeAll([sample, kept, ...history, ...inputs]);

@@ -45,6 +45,7 @@ import {
   show,
   withoutNulls,
 } from "../util/option_checks";
+import { resolveCacheInterval } from "./cache_interval";
 import { resolveInterval } from "./guidance_interval";
 import type { GuidanceInterval } from "./guidance_interval";
 import type { Inversion } from "./inversion";
@@ -153,6 +154,8 @@ export interface GenerationRequest extends RequestTexts {
   guidanceRescale?: number | undefined;
   /** In which part of a run there is guidance; the whole run unless given. */
   guidanceInterval?: GuidanceInterval | undefined;
+  /** Every how many predictions the whole denoiser runs; 1 unless given. */
+  cacheInterval?: number | undefined;
   /** Guidance away from what is predicted without some blocks; none unless given. */
   skipLayers?: SkipLayerGuidance | undefined;
   steps: number;
@@ -224,6 +227,7 @@ export function resolveRequest(
     conditions: resolveConditions(manifest, options, options.image !== undefined),
     guidanceRescale: options.guidanceRescale,
     guidanceInterval: resolveInterval(manifest, size, options),
+    cacheInterval: resolveCacheInterval(manifest, options),
     skipLayers: resolveSkipLayers(manifest, options),
     ...resolveSteps(manifest, options),
     guidanceScale: options.guidanceScale ?? defaults.guidance_scale,

@@ -4,7 +4,8 @@ import type { EntryPoint, Size } from "../bundle/manifest";
 import { guidesAtOnce } from "../gpu/buffer_limits";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Tensor } from "../gpu/tvm/runtime";
-import { BLOCK_SCALES, GUIDANCE_EMBEDDING } from "../util/constants.generated";
+import { BLOCK_SCALES, DEEP_FEATURES, GUIDANCE_EMBEDDING } from "../util/constants.generated";
+import { runsWhole } from "./cache_interval";
 import { embedGuidance } from "./guidance_embedding";
 import type { GuidanceInterval } from "./guidance_interval";
 import { isGuidedAt } from "./guidance_interval";
@@ -14,6 +15,8 @@ import type { TimeIds } from "./size_conditions";
 const NEGATIVE_TIME_IDS = "negative_time_ids";
 /** Name of the constant that takes the place of the blocks' scales where some are left out. */
 const SKIPPING_SCALES = `skipping_${BLOCK_SCALES}`;
+/** Name of the deep features without the prompt. */
+const NEGATIVE_FEATURES = `negative_${DEEP_FEATURES}`;
 
 /** What the denoiser is conditioned on, with the prompt and without it; both have as many chunks. */
 export interface GuidedText {
@@ -36,6 +39,8 @@ export interface Guidance {
   rescale: number;
   /** In which part of a run there is guidance; undefined for the whole run. */
   interval: GuidanceInterval | undefined;
+  /** Every how many predictions the whole denoiser runs, and not its outermost layers alone. */
+  cacheInterval: number;
   /** What the denoiser is told of sizes; it has no effect on one that takes none. */
   timeIds: TimeIds;
   /** Guidance away from what is predicted without some blocks; undefined for none. */
@@ -67,6 +72,8 @@ export interface Moment {
 export class NoisePredictor {
   /** The function of the last call, whose workspace is kept for the next one. */
   private last: EntryPoint | undefined;
+  /** Deep features of the last call of a whole denoiser, by the names of those that take them. */
+  private features: NamedTensors = {};
 
   constructor(
     private readonly model: Model,
@@ -123,12 +130,17 @@ export class NoisePredictor {
     text: GuidedText,
   ): Promise<Tensor> {
     const { model } = this;
-    const { rescale, interval } = this.guidance;
-    const isGuided =
-      text.unconditional !== undefined && isGuidedAt(interval, moment.index, moment.count);
+    const { rescale, interval, cacheInterval } = this.guidance;
+    const { index, count } = moment;
+    const guides = text.unconditional !== undefined;
+    const isGuided = guides && isGuidedAt(interval, index, count);
     const atOnce = isGuided && this.guidesAtOnce(text.chunks);
-    const entry = model.denoiser(this.size, text.chunks, atOnce);
-    await this.switchTo(entry);
+    const whole = model.denoiser(this.size, text.chunks, atOnce);
+    await this.switchTo(whole);
+    const isWhole = runsWhole(cacheInterval, guides ? interval : null, index, count);
+    // The next features take the memory of these.
+    if (isWhole) this.forget();
+    const entry = isWhole ? whole : model.shallowDenoiser(this.size, text.chunks, atOnce);
     if (!isGuided || atOnce) {
       const read = atOnce ? text : { ...text, unconditional: undefined };
       return model.runtime.scope(() =>
@@ -155,9 +167,16 @@ export class NoisePredictor {
     }
   }
 
+  /** Free the deep features, when a picture is drawn or cannot be. */
+  forget(): void {
+    for (const tensor of Object.values(this.features)) tensor.dispose();
+    this.features = {};
+  }
+
   /**
    * Free the workspace of the last call's function if another one follows, so that the GPU does not hold
    * both: prompts of other numbers of chunks, and steps inside and outside of an interval, take others.
+   * The outermost layers of a denoiser run in turn with the whole of it, and both keep theirs.
    */
   private async switchTo(entry: EntryPoint): Promise<void> {
     const { last, model } = this;
@@ -210,11 +229,8 @@ export class NoisePredictor {
     } = constants;
     const inputs = { latents, timestep: this.makeScalar(timestep), ...shared };
     const prompted = this.call(entry, { ...inputs, ...conditional });
-    const without = this.call(entry, {
-      ...inputs,
-      ...(negativeTimeIds === undefined ? {} : { time_ids: negativeTimeIds }),
-      ...unconditional,
-    });
+    const sizes = negativeTimeIds === undefined ? {} : { time_ids: negativeTimeIds };
+    const without = this.call(entry, { ...inputs, ...sizes, ...unconditional }, true);
     const { skipLayers } = this.guidance;
     if (
       skipLayers === undefined ||
@@ -228,8 +244,22 @@ export class NoisePredictor {
     return { guided: this.guide(prompted, without, [skipped, skipLayers.scale]), prompted };
   }
 
-  private call(entry: EntryPoint, inputs: NamedTensors): Tensor {
-    return this.model.call(entry, inputs).noise_prediction!;
+  /**
+   * Call a denoiser, and keep or give it deep features. Call within a scope.
+   *
+   * @param isNegative whether it predicts without the prompt alone.
+   */
+  private call(entry: EntryPoint, inputs: NamedTensors, isNegative = false): Tensor {
+    const { model, features } = this;
+    const negative = features[NEGATIVE_FEATURES];
+    const given = isNegative && negative !== undefined ? { [DEEP_FEATURES]: negative } : features;
+    const { noise_prediction, ...others } = model.call(entry, { ...inputs, ...given });
+    if (this.guidance.cacheInterval > 1) {
+      for (const [name, tensor] of Object.entries(others)) {
+        features[isNegative ? NEGATIVE_FEATURES : name] = model.runtime.keep(tensor);
+      }
+    }
+    return noise_prediction!;
   }
 
   /**

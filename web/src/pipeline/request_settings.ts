@@ -20,7 +20,7 @@ export function describeRequest(
   const prompt = Math.floor(image / request.imagesPerPrompt);
   const [width, height] = request.size;
   const { picture, pictureSettings, variation, secondPass, loras = [], skipLayers } = request;
-  const { guidanceInterval: interval } = request;
+  const { guidanceInterval: interval, cacheInterval = 1 } = request;
   const given = [
     ...(latents === undefined ? [] : ["latents"]),
     ...Object.keys(embeddings),
@@ -48,6 +48,7 @@ export function describeRequest(
     ...(negativePrompts3 && { negativePrompt3: negativePrompts3[prompt] }),
     ...(guidanceRescale > 0 ? { guidanceRescale } : {}),
     ...(interval && { guidanceStart: interval.start, guidanceStop: interval.stop }),
+    ...(cacheInterval > 1 ? { cacheInterval } : {}),
     ...(skipLayers && describeSkipLayers(skipLayers)),
     ...(clipSkip > 0 ? { clipSkip } : {}),
     ...(conditions && { conditions }),

@@ -42,7 +42,6 @@ import type { GenerationRequest, GivenPicture, RequestTexts } from "./generation
 import type { Guidance, GuidedText } from "./guidance";
 import { NoisePredictor } from "./guidance";
 import { guidesItself } from "./guidance_embedding";
-import type { GuidanceInterval } from "./guidance_interval";
 import { NoiseSource } from "./noise_source";
 import {
   encodePictures,
@@ -67,6 +66,9 @@ import { VaeEncoder } from "./vae_encoder";
 import { varyNoise } from "./variation";
 
 const ignore = (): void => undefined;
+
+/** Which functions a request's predictions take. */
+type PredictionPlan = Pick<Guidance, "interval" | "cacheInterval">;
 
 /**
  * Load a text-to-image model: its weights arrive while its pipelines compile.
@@ -281,7 +283,8 @@ export class TextToImagePipeline implements Pipeline {
    * @param guided whether there is guidance, in one call if the GPU has buffers for it.
    * @param chunks numbers of chunks of the prompts.
    * @param clipSkip how many layers are left out.
-   * @param interval of guidance, outside of which another function predicts.
+   * @param plan the interval of guidance, outside of which another function predicts, and the cache
+   *   interval, within which another one does.
    * @throws UnsupportedError if the GPU has no buffers for so many chunks.
    */
   private textFunctions(
@@ -289,7 +292,7 @@ export class TextToImagePipeline implements Pipeline {
     guided: boolean,
     chunks: readonly number[],
     clipSkip = 0,
-    interval?: GuidanceInterval,
+    { interval, cacheInterval }: PredictionPlan = { interval: undefined, cacheInterval: 1 },
   ): EntryPoint[] {
     this.checkSize(size);
     const denoisers = [...new Set(chunks)].flatMap((count) => {
@@ -297,7 +300,10 @@ export class TextToImagePipeline implements Pipeline {
       if (problem !== undefined) throw problem;
       const atOnce = guided && this.guidesAtOnce(size, count);
       const calls = atOnce && interval !== undefined ? [true, false] : [atOnce];
-      return calls.map((call) => this.model.denoiser(size, count, call));
+      return calls.flatMap((call) => [
+        this.model.denoiser(size, count, call),
+        ...(cacheInterval > 1 ? [this.model.shallowDenoiser(size, count, call)] : []),
+      ]);
     });
     // Without the prompt the encoders may leave out none.
     const skipping = clipSkip > 0 ? this.encoder.functions(clipSkip) : [];
@@ -351,8 +357,8 @@ export class TextToImagePipeline implements Pipeline {
       before: skip.stop * request.steps,
     };
     const apart = rescale > 0 || timeIds.negative !== undefined || skipLayers !== undefined;
-    const { guidanceInterval: interval } = request;
-    return { scale, rescale, interval, timeIds, skipLayers, atOnce: !apart };
+    const { guidanceInterval: interval, cacheInterval = 1 } = request;
+    return { scale, rescale, interval, cacheInterval, timeIds, skipLayers, atOnce: !apart };
   }
 
   private guidesAtOnce(size: Size, chunks = 1): boolean {
@@ -406,9 +412,9 @@ export class TextToImagePipeline implements Pipeline {
     const guided = this.isGuided(size, request.guidanceScale);
     const guidance = this.planGuidance(request);
     const chunks = this.countChunks(request, guided);
-    const { clipSkip, guidanceInterval: interval } = request;
+    const { clipSkip } = request;
     const atOnce = guided && guidance.atOnce;
-    const functions = this.textFunctions(size, atOnce, chunks, clipSkip, interval);
+    const functions = this.textFunctions(size, atOnce, chunks, clipSkip, guidance);
     await this.prepare(size, functions, picture, onProgress);
     throwIfAborted(signal);
     const run = this.layOut(request, await this.schedulers.get(request.scheduler, signal));

@@ -49,6 +49,8 @@ export interface FoundSettings {
   /** Shares of the steps after which guidance began, and after which it ended. */
   guidanceStart?: number | undefined;
   guidanceStop?: number | undefined;
+  /** Every how many predictions the whole UNet ran. */
+  cacheInterval?: number | undefined;
   /** Blocks that were left out for skip-layer guidance, and how that guided. */
   skipGuidanceLayers?: readonly number[] | undefined;
   skipLayerGuidanceScale?: number | undefined;
@@ -261,6 +263,12 @@ export function take(found: FoundSettings, meaning: Meaning, name: string, text:
       const skip = readInteger(text) - (meaning === "clipLayer" ? 1 : 0);
       if (!(skip >= 0)) break;
       found.clipSkip = skip;
+      return;
+    }
+    case "cacheInterval": {
+      const interval = readInteger(text);
+      if (!(interval >= 1)) break;
+      found.cacheInterval = interval;
       return;
     }
     case "clipStop": {

@@ -67,6 +67,8 @@ export interface Settings extends PictureSettings {
   /** Shares of the steps after which guidance began and ended, if it was not the whole run. */
   guidanceStart?: number | undefined;
   guidanceStop?: number | undefined;
+  /** Every how many predictions the whole UNet ran, if it was not always. */
+  cacheInterval?: number | undefined;
   /** Blocks that were left out for skip-layer guidance, and how that guided, if there was any. */
   skipGuidanceLayers?: readonly number[] | undefined;
   skipLayerGuidanceScale?: number | undefined;
@@ -144,6 +146,7 @@ const MEANINGS = {
   "CFG rescale": "guidanceRescale",
   "Guidance start": "guidanceStart",
   "Guidance stop": "guidanceStop",
+  "Cache interval": "cacheInterval",
   "Skip guidance layers": "skipGuidanceLayers",
   "Skip layer guidance scale": "skipLayerGuidanceScale",
   "Skip layer guidance start": "skipLayerGuidanceStart",
@@ -270,7 +273,7 @@ function takeHashes(found: FoundSettings, pairs: readonly [string, string][]): v
 function pairsOfPrompt(settings: Settings): string[] {
   const { prompt, prompt2, negativePrompt, negativePrompt2, guidanceRescale = 0 } = settings;
   const { promptSyntax = "plain", conditions = {}, clipSkip = 0 } = settings;
-  const { prompt3, negativePrompt3, guidanceStart, guidanceStop } = settings;
+  const { prompt3, negativePrompt3, guidanceStart, guidanceStop, cacheInterval } = settings;
   const texts = [prompt, prompt2, prompt3, negativePrompt, negativePrompt2, negativePrompt3];
   // Other programs read weights in every prompt, so a plain one says what it is where that matters.
   const matters = promptSyntax !== "plain" || texts.some((text) => hasSyntax(text ?? ""));
@@ -283,6 +286,7 @@ function pairsOfPrompt(settings: Settings): string[] {
     ...(guidanceRescale > 0 ? [`CFG rescale: ${guidanceRescale}`] : []),
     ...(guidanceStart === undefined ? [] : [`Guidance start: ${guidanceStart}`]),
     ...(guidanceStop === undefined ? [] : [`Guidance stop: ${guidanceStop}`]),
+    ...(cacheInterval === undefined ? [] : [`Cache interval: ${cacheInterval}`]),
     ...pairsOfSkipLayers(settings),
     ...(clipSkip > 0 ? [`Clip skip: ${clipSkip + 1}`] : []),
     ...CONDITIONS.flatMap(([name, option, between]) => {
@@ -367,14 +371,14 @@ export function parseSettings(text: string): Partial<Settings> {
   const imageIndex = numImages === undefined ? undefined : number - 1;
   const { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions, loras } = found;
   const prompts = { promptSyntax, prompt2, negativePrompt2, guidanceRescale, conditions, loras };
-  const { clipSkip, prompt3, negativePrompt3, guidanceStart, guidanceStop } = found;
+  const { clipSkip, prompt3, negativePrompt3, guidanceStart, guidanceStop, cacheInterval } = found;
   const skipLayers = {
     skipGuidanceLayers: found.skipGuidanceLayers,
     skipLayerGuidanceScale: found.skipLayerGuidanceScale,
     skipLayerGuidanceStart: found.skipLayerGuidanceStart,
     skipLayerGuidanceStop: found.skipLayerGuidanceStop,
   };
-  const interval = { guidanceStart, guidanceStop };
+  const interval = { guidanceStart, guidanceStop, cacheInterval };
   const guided = { ...prompts, prompt3, negativePrompt3, clipSkip, ...interval, ...skipLayers };
   const picture = { numImages, imageIndex, ...guided, ...pictureOf(found) };
   const values = { steps, guidanceScale, seed, eta, width, height, model, ...picture };

@@ -24,6 +24,8 @@ export type LinkName =
   | "negative3"
   /** How many of the text encoders' last layers are left out. */
   | "clipSkip"
+  /** Every how many predictions the whole UNet runs. */
+  | "cacheInterval"
   | "seed"
   | "steps"
   | "guidance"
@@ -57,6 +59,7 @@ const MEANINGS = {
   prompt3: "prompt3",
   negative3: "negativePrompt3",
   clipSkip: "clipSkip",
+  cacheInterval: "cacheInterval",
   seed: "seed",
   steps: "steps",
   guidance: "guidanceScale",

@@ -50,6 +50,8 @@ export const ROLES = [
   "guided_denoiser",
   "chunked_denoiser",
   "guided_chunked_denoiser",
+  "shallow_denoiser",
+  "guided_shallow_denoiser",
   "vae_decoder",
   "vae_decoder_tile",
   "vae_encoder",
@@ -63,6 +65,7 @@ export const ROLES = [
 export const LINEAR_COMBINATION_TERMS = 5;
 export const TEXT_STATES = "text_embeddings";
 export const BLOCK_SCALES = "block_scales";
+export const DEEP_FEATURES = "deep_features";
 export const GUIDANCE_EMBEDDING = "timestep_cond";
 export const MOMENTS = "moments";
 

@@ -106,6 +106,7 @@ export const LINK_CHECKS: Checks = Object.fromEntries(
     ...["secondPass", "secondStrength", "secondSteps", "upscale"],
     ...["variationSeed", "variationStrength"],
     ...["promptSyntax", "prompt2", "negative2", "prompt3", "negative3", "clipSkip"],
+    "cacheInterval",
   ].map((name) => [name, requireString]),
 );
 
@@ -361,6 +362,11 @@ const requireLayers = check(
     value.every((layer) => Number.isSafeInteger(layer) && (layer as number) >= 0),
 );
 
+const requireInterval = check(
+  "a whole number from 1 on",
+  (value) => Number.isSafeInteger(value) && (value as number) >= 1,
+);
+
 /** Options of `generate`. */
 export const GENERATE_CHECKS: Checks = {
   ...CALLER_CHECKS,
@@ -371,6 +377,7 @@ export const GENERATE_CHECKS: Checks = {
   guidanceRescale: requireUpTo(1),
   guidanceStart: requireUpTo(1),
   guidanceStop: requireUpTo(1),
+  cacheInterval: requireInterval,
   skipGuidanceLayers: requireLayers,
   skipLayerGuidanceScale: requireUpTo(MAX_GUIDANCE),
   skipLayerGuidanceStart: requireUpTo(1),
@@ -433,6 +440,7 @@ const OPTIONAL_SETTINGS_CHECKS: Checks = {
   guidanceRescale: requireFinite,
   guidanceStart: requireFinite,
   guidanceStop: requireFinite,
+  cacheInterval: requireInterval,
   skipGuidanceLayers: requireLayers,
   skipLayerGuidanceScale: requireFinite,
   skipLayerGuidanceStart: requireFinite,

@@ -26,6 +26,7 @@ const offer = {
   steps: 20,
   takesNegativePrompt: true,
   ...{ takesSecondPrompt: false, takesThirdPrompt: false, maxClipSkip: 11 },
+  hasDeepCache: true,
   guidance: { min: 0, max: 50 },
   maxImages: 16,
   eta: 0,
@@ -34,7 +35,7 @@ const offer = {
 /** What is written into fields of which the settings say nothing: that there is no such thing. */
 /** What the form takes of prompts beside them. */
 const PLAIN = {
-  ...{ promptSyntax: "", clipSkip: "" },
+  ...{ promptSyntax: "", clipSkip: "", cacheInterval: "" },
   ...{ prompt2: "", negative2: "", prompt3: "", negative3: "" },
 };
 const NOTHING_MORE = { secondPass: "", variationSeed: "", variationStrength: "" };
@@ -434,6 +435,23 @@ test("an interval of guidance, which has no fields, is named", () => {
   expect(take({ prompt: "a", guidanceStart: 0, guidanceStop: 1 }).message).not.toContain(
     "Guidance",
   );
+});
+
+test("a cache interval is taken where the model keeps deep features", () => {
+  const cached = { prompt: "a cat", cacheInterval: 3 };
+  expect(take(cached).fields.cacheInterval).toBe("3");
+  expect(take(cached).message).toContain("cache interval");
+  expect(take({ prompt: "a cat" }).fields.cacheInterval).toBe("");
+  expect(take({ steps: 9 }).fields).not.toHaveProperty("cacheInterval");
+  const many = take({ ...cached, cacheInterval: 1000 });
+  expect(many.fields.cacheInterval).toBe("100");
+  expect(many.message).toContain("cache interval from 1000 to 100 (the range is 1 to 100)");
+  const none = take(cached, { hasDeepCache: false });
+  expect(none.fields.cacheInterval).toBe("");
+  expect(none.message).toContain("cache interval 3 (this model does not use it)");
+  const found = parseLink("#prompt=a&cacheInterval=2")!;
+  expect(take(found).fields.cacheInterval).toBe("2");
+  expect(parseLink("#prompt=a&cacheInterval=0")!.others).toEqual([["cacheInterval", "0"]]);
 });
 
 test("a message is short, whatever the file says", () => {

@@ -125,7 +125,7 @@ test.each([
         schedulers: { [scheduler]: { title: "", max_steps: 100, algorithm: "" } } as never,
         ...{ sizes: [[size, size]], steps, maxImages: 16, takesNegativePrompt: true },
         ...{ takesSecondPrompt: false, takesThirdPrompt: false, maxClipSkip: 0 },
-        ...{ size: `${size}x${size}`, takesPicture: true, hasPicture: false },
+        ...{ hasDeepCache: false, size: `${size}x${size}`, takesPicture: true, hasPicture: false },
         guidance: { min: 0, max: 50 },
       });
       expect(adopted).toMatchObject({ changed: [], refused: [], remarks: [] });

@@ -90,6 +90,22 @@ test("third prompts are there where a third text encoder is, and is not left out
   expect(document.getElementById("prompt3-row")!.hidden).toBe(true);
 });
 
+test("there is a cache interval where the model keeps deep features", () => {
+  const row = document.getElementById("cacheInterval-row")!;
+  form.offerModel(model);
+  expect([row.hidden, input("cacheInterval").disabled]).toEqual([true, true]);
+  const { manifest } = model;
+  const entry_points = [...manifest.entry_points, { role: "shallow_denoiser" }];
+  const caching = { ...manifest, entry_points } as unknown as Preflight["manifest"];
+  form.offerModel({ ...model, manifest: caching });
+  expect([row.hidden, form.readForm().cacheInterval]).toEqual([false, ""]);
+  form.writeForm({ cacheInterval: "3" });
+  expect(form.readForm().cacheInterval).toBe("3");
+  form.writeForm({ cacheInterval: "" });
+  expect([input("cacheInterval").value, form.readForm().cacheInterval]).toEqual(["1", ""]);
+  form.offerModel(model);
+});
+
 test("layers are left out where the model has functions for it", () => {
   const row = document.getElementById("clipSkip-row")!;
   form.offerModel(model);

@@ -108,7 +108,8 @@ test("a dropped picture fills the form, and a list says what was not taken and w
   expect(await lastSaid()).toMatch(/^Settings taken from it\.png: prompt, seed, steps\. Changed: /);
   expect(page.fields).toEqual({
     ...{ prompt: "a cat", negative: "", seed: "5", steps: "9", size: "16x16" },
-    ...{ promptSyntax: "", clipSkip: "", prompt2: "", negative2: "" },
+    ...{ promptSyntax: "", clipSkip: "", cacheInterval: "" },
+    ...{ prompt2: "", negative2: "" },
     ...{ prompt3: "", negative3: "" },
     ...{ images: "1", image: "", secondPass: "", variationSeed: "", variationStrength: "" },
   });

@@ -86,6 +86,12 @@ test("memory is planned as wsd/compiler/memory.py plans it", () => {
     whole: before.whole - decoding + 3e7,
     apart: bytesOf("denoiser") + 3e7 + shared,
   });
+  // With a deep cache the outermost layers run in turn with the whole, and both keep theirs.
+  const caching = withMore(chunked, "guided_denoiser", "guided_shallow_denoiser", [5e6, 4e6]);
+  expect(plan(caching)).toEqual({
+    whole: before.whole - decoding + 3e7 + 5e6,
+    apart: bytesOf("denoiser") + 3e7 + 5e6 + shared,
+  });
   // The encoders' workspaces are there together, with clip skip and without it.
   const layered = withMore(withOptional(), "text_encoder", "layered_text_encoder", [3e7, 2e7]);
   const first = withOptional().entry_points.filter(({ role }) => role === "text_encoder");

@@ -668,6 +668,46 @@ describe("third prompts", () => {
   });
 });
 
+describe("the cache interval", () => {
+  const caching = {
+    ...manifest,
+    model: { name: "toy" },
+    entry_points: [...manifest.entry_points, { role: "shallow_denoiser" }],
+  } as unknown as Manifest;
+
+  test("has no effect unless it is given", () => {
+    expect(resolveOptions(manifest, {}).cacheInterval).toBeUndefined();
+    expect(resolveOptions(manifest, { cacheInterval: 1 }).cacheInterval).toBeUndefined();
+    expect(resolveOptions(caching, { cacheInterval: 3 }).cacheInterval).toBe(3);
+  });
+
+  test("is in the settings of pictures, and read from there", () => {
+    const plain = describeRequest(caching, resolveOptions(caching, { cacheInterval: 1 }), 0);
+    expect(formatSettings(plain)).not.toContain("Cache");
+    const settings = describeRequest(caching, resolveOptions(caching, { cacheInterval: 3 }), 0);
+    const text = formatSettings(settings);
+    expect(text).toContain(", Cache interval: 3");
+    expect(parseSettings(text)).toMatchObject({ cacheInterval: 3 });
+    expect(formatSettings({ ...settings, ...parseSettings(text) })).toBe(text);
+    for (const odd of ["0", "2.5", "-3", "three"]) {
+      expect(parseSettings(text.replace(/3$/, odd)).cacheInterval).toBeUndefined();
+    }
+  });
+
+  test.each([0, -1, 1.5, NaN, "3" as unknown as number])("refuses %s", (cacheInterval) => {
+    const error = thrownBy(() => resolveOptions(caching, { cacheInterval }));
+    expect(error.message).toContain("cacheInterval is");
+    expect(error.hint).toContain("a whole number from 1 on");
+  });
+
+  test("is refused by a model that keeps no deep features", () => {
+    const named = { ...manifest, model: { name: "short" } } as unknown as Manifest;
+    const error = thrownBy(() => resolveOptions(named, { cacheInterval: 2 }));
+    expect(error.message).toContain("short was built without a deep cache");
+    expect(error.hint).toContain("--deep-cache");
+  });
+});
+
 describe("the interval of guidance", () => {
   test("is the whole run unless it is given", () => {
     expect(resolveOptions(manifest, {}).guidanceInterval).toBeUndefined();

@@ -70,6 +70,7 @@ async function callsOf(
   }) as Model;
   const predictor = new NoisePredictor(model, SIZE, {
     ...{ scale: 7, rescale: 0, atOnce: true, interval: undefined, skipLayers: undefined },
+    cacheInterval: 1,
     timeIds: { positive: Float32Array.of(), negative: undefined },
     ...guidance,
   });

@@ -88,6 +88,10 @@ const LONG = {
         ["guided_denoiser", 77, 20],
         ["chunked_denoiser", 154, 30],
         ["guided_chunked_denoiser", 154, 60],
+        ["shallow_denoiser", 77, 10],
+        ["guided_shallow_denoiser", 77, 20],
+        ["shallow_denoiser", 154, 30],
+        ["guided_shallow_denoiser", 154, 60],
       ] as const
     ).map(([role, rows, bytes]) => ({
       ...entry(role, [8, 8], bytes),
@@ -143,6 +147,19 @@ test("the functions inside and outside of an interval of guidance are prepared",
   expect(await prepared(2, 60)).toEqual(["guided_chunked_denoiser", "chunked_denoiser"]);
   expect(await prepared(2, 59)).toEqual(["chunked_denoiser"]);
   expect(await prepared(1, 30, 1)).toEqual(["denoiser"]);
+});
+
+test("with a cache interval the outermost layers are prepared beside each function", async () => {
+  const prepared = async (chunks: number, bytes: number, options: Partial<GenerationRequest>) =>
+    (await prepareChunks(chunks, bytes, { cacheInterval: 2, ...options })).prepared;
+  const guided = ["guided_denoiser", "guided_shallow_denoiser"];
+  const single = ["denoiser", "shallow_denoiser"];
+  expect(await prepared(1, 30, {})).toEqual(guided);
+  expect(await prepared(1, 30, { guidanceScale: 1 })).toEqual(single);
+  const guidanceInterval = { start: 0.2, stop: 0.8 };
+  expect(await prepared(1, 30, { guidanceInterval })).toEqual([...guided, ...single]);
+  expect(await prepared(2, 59, {})).toEqual(["chunked_denoiser", "shallow_denoiser"]);
+  expect(await prepared(1, 30, { cacheInterval: 1 })).toEqual(["guided_denoiser"]);
 });
 
 test("a prompt that is too long for the GPU's buffers, or for the bundle, is refused", async () => {

@@ -28,10 +28,13 @@ class Signature:
     Attributes:
         inputs: number of arguments before the parameters.
         parameters: the other arguments, in order.
+        component: the parameters of its component, in order, of which the function reads some;
+            the function gets them all as arguments. None if it reads them all.
     """
 
     inputs: int
     parameters: tuple[Parameter, ...]
+    component: tuple[Parameter, ...] | None = None
 
 
 def pack_parameters(module: IRModule, signatures: Mapping[str, Signature]) -> IRModule:
@@ -51,14 +54,20 @@ def _pack(module: IRModule, name: str, signature: Signature) -> IRModule:
     arguments: list[Any] = list(function.params[: signature.inputs])
     stored: dict[Any, tuple[Parameter, list[Any]]] = {}
     variables = function.params[signature.inputs :]
-    for variable, parameter in zip(variables, signature.parameters, strict=True):
+    read = dict(zip((p.name for p in signature.parameters), variables, strict=True))
+    for parameter in signature.component or signature.parameters:
+        variable = read.get(parameter.name)
+        if variable is None:
+            # All functions of a component take its parameters as one tuple.
+            arguments += _buffers(parameter)
+            continue
         if parameter.storage == "float32" and not parameter.channels_last:
             arguments.append(variable)
             continue
         buffers = _buffers(parameter)
         stored[variable] = (parameter, buffers)
         arguments += buffers
-    if not stored:
+    if not stored and len(arguments) == len(function.params):
         return module
     mutator = _Reader(module, stored)
     mutator.rewrite(name, function, arguments)

@@ -6,7 +6,8 @@ Rombach et al. 2022, "High-resolution image synthesis with latent diffusion mode
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from wsd.models.architecture import Architecture, EntryPointModule, ModuleRows, SingleFileKeys
@@ -57,6 +58,7 @@ class StableDiffusion(Architecture):
     diffusers_image_to_image = "StableDiffusionImg2ImgPipeline"
     diffusers_inpaint = "StableDiffusionInpaintPipeline"
     least_multiple = _PIPELINE_MULTIPLE
+    caches_features = True
 
     def latent_space(self, family: Family) -> LatentSpace:
         """Return the latent space of the family's autoencoder.
@@ -97,6 +99,14 @@ class StableDiffusion(Architecture):
         from wsd.models.stable_diffusion.entry_points import make_entry_points
 
         yield from make_entry_points(self, family, component, model, sizes)
+
+    def cached_features(
+        self, denoiser: Any, runs_whole: Callable[[], bool]
+    ) -> AbstractContextManager[None]:
+        """Let a UNet take its deep features from an earlier prediction."""
+        from wsd.models.stable_diffusion.deep_cache import cached_features
+
+        return cached_features(denoiser, runs_whole)
 
     def max_clip_skip(self, family: Family) -> int:
         """Return how many layers can be left out: at least one of each encoder is run."""

@@ -11,22 +11,27 @@ import torch
 from wsd.errors import CompileError
 from wsd.models.architecture import EntryPointModule
 from wsd.models.stable_diffusion.architecture import guidance_width
+from wsd.models.stable_diffusion.deep_cache import ShallowDenoiser, keep_in, reads_text
 from wsd.models.stable_diffusion.safety_checker import SafetyScores
 from wsd.models.stable_diffusion.wrappers import (
     AUTOENCODERS,
     DENOISERS,
     TEXT_ENCODERS,
     AutoencoderWrappers,
+    Denoiser,
     LayeredTextEncoder,
 )
 from wsd.spec.roles import (
     CHUNKED_DENOISER,
+    DEEP_FEATURES,
     DENOISER,
     GUIDANCE_EMBEDDING,
     GUIDED_CHUNKED_DENOISER,
     GUIDED_DENOISER,
+    GUIDED_SHALLOW_DENOISER,
     LAYERED_TEXT_ENCODER,
     SAFETY_CHECKER,
+    SHALLOW_DENOISER,
     TEXT_ENCODER,
     TEXT_STATES,
     VAE_DECODER,
@@ -149,13 +154,57 @@ def _denoisers(
     # A UNet that takes the guidance scale as an input guides itself.
     if guidance_width(component) is None:
         made.append(_guided(architecture, family, plain, model))
+    shallow: list[EntryPointModule] = []
+    if family.deep_cache:
+        # Layers that do not read the text are the same for every number of chunks.
+        if chunks == 1 or reads_text(model):
+            shallow = [_shallow(component, each, model) for each in made]
+        made = [_keeping(component, each, model) for each in made]
     if chunks == 1:
-        yield from made
+        yield from (*made, *shallow)
         return
     roles = (CHUNKED_DENOISER, GUIDED_CHUNKED_DENOISER)
     for module, role in zip(made, roles, strict=False):
         # As that of a layered text encoder, the name is behind those of the functions above.
         yield replace(module, name=f"with_{chunks}_chunks_{module.name}", role=role)
+    for module in shallow:
+        yield replace(module, name=f"with_{chunks}_chunks_{module.name}")
+
+
+def _features(component: Component, entry: EntryPointModule) -> tuple[TensorSpec, ...]:
+    """Return the deep features of a UNet, and those without the prompt if it guides."""
+    *_, height, width = entry.outputs[0].shape
+    shape = (1, component.config["block_out_channels"][0], height, width)
+    names = [DEEP_FEATURES]
+    if entry.role == GUIDED_DENOISER:
+        names.append(f"negative_{DEEP_FEATURES}")
+    return tuple(TensorSpec(name, shape) for name in names)
+
+
+def _keeping(
+    component: Component, entry: EntryPointModule, model: torch.nn.Module
+) -> EntryPointModule:
+    """Let a UNet also give its deep features."""
+    kind = type(entry.module)
+    assert issubclass(kind, Denoiser)
+    outputs = (*entry.outputs, *_features(component, entry))
+    return replace(entry, module=keep_in(kind)(model), outputs=outputs)
+
+
+def _shallow(
+    component: Component, entry: EntryPointModule, model: torch.nn.Module
+) -> EntryPointModule:
+    """Wrap the outermost layers of a UNet, which take deep features."""
+    unread = () if reads_text(model) else (TEXT_STATES, f"negative_{TEXT_STATES}")
+    kept = (spec for spec in entry.inputs if spec.name not in unread)
+    inputs = (*kept, *_features(component, entry))
+    return replace(
+        entry,
+        name=f"with_features_{entry.name}",
+        role=GUIDED_SHALLOW_DENOISER if entry.role == GUIDED_DENOISER else SHALLOW_DENOISER,
+        module=ShallowDenoiser(model, [spec.name for spec in inputs]),
+        inputs=inputs,
+    )
 
 
 def _denoiser(

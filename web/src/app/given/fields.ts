@@ -23,6 +23,7 @@ export type OptionalField = Exclude<
   | "prompt3"
   | "negative3"
   | "clipSkip"
+  | "cacheInterval"
   | "seed"
   | "steps"
   | "guidance"

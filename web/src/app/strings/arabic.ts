@@ -71,6 +71,9 @@ export function arabic({
     stepsHint: "خطوات أكثر تعطي صورة أدق وتستغرق وقتًا أطول.",
     guidance: "التوجيه",
     guidanceHint: "مدى التزام الصورة بالوصف.",
+    cacheInterval: "فاصل التخزين المؤقت",
+    cacheIntervalHint:
+      "مع 2 أو 3 لا تعمل شبكة UNet كاملةً إلا كل خطوتين أو ثلاث: أسرع وأقل دقة. مع 1 تعمل كاملةً في كل خطوة.",
     seed: "البذرة",
     seedHint: "البذرة نفسها مع الإعدادات نفسها ترسم الصورة نفسها.",
     seedTitle: "عدد صحيح كما تقبله torch.manual_seed",
@@ -562,6 +565,7 @@ export function arabic({
         seed: "البذرة",
         steps: "الخطوات",
         guidance: "التوجيه",
+        cacheInterval: "فاصل التخزين المؤقت",
         scheduler: "المجدول",
         size: "المقاس",
         images: "عدد الصور",

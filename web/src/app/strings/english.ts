@@ -53,6 +53,9 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
     stepsHint: "More steps make a finer picture and take longer.",
     guidance: "Guidance",
     guidanceHint: "How closely the picture follows the prompt.",
+    cacheInterval: "Cache interval",
+    cacheIntervalHint:
+      "With 2 or 3, only every second or third step runs the whole UNet: that is faster and less exact. With 1, every step does.",
     seed: "Seed",
     seedHint: "The same seed and settings draw the same picture again.",
     seedTitle: "A whole number, as torch.manual_seed takes it",
@@ -575,6 +578,7 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
         seed: "seed",
         steps: "steps",
         guidance: "guidance",
+        cacheInterval: "cache interval",
         scheduler: "scheduler",
         size: "size",
         images: "pictures",

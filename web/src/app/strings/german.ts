@@ -62,6 +62,9 @@ export function german({
     stepsHint: "Mehr Schritte ergeben ein feineres Bild und dauern länger.",
     guidance: "Prompttreue",
     guidanceHint: "Wie genau das Bild dem Prompt folgt.",
+    cacheInterval: "Cache-Intervall",
+    cacheIntervalHint:
+      "Mit 2 oder 3 rechnet nur jeder zweite oder dritte Schritt das ganze UNet: schneller und weniger genau. Mit 1 tut es jeder Schritt.",
     seed: "Startwert",
     seedHint: "Gleicher Startwert und gleiche Einstellungen ergeben dasselbe Bild.",
     seedTitle: "Eine ganze Zahl, wie torch.manual_seed sie annimmt",
@@ -590,6 +593,7 @@ export function german({
         seed: "Startwert",
         steps: "Schritte",
         guidance: "Prompttreue",
+        cacheInterval: "Cache-Intervall",
         scheduler: "Verfahren",
         size: "Größe",
         images: "Bilder",
