@@ -3,6 +3,7 @@
 import type { LoadTimes, OnNotice } from "../api/types";
 import { download, downloadText, UnreachableError } from "./download";
 import type { OnBytes, TextRequest } from "./download";
+import { mapInOrder } from "../util/concurrency";
 import { IntegrityError, throwIfAborted } from "../util/errors";
 import { accepts, digestAs, parseIntegrity } from "./integrity";
 import type { Integrity } from "./integrity";
@@ -10,17 +11,16 @@ import { makeTransport } from "./transport";
 import type { Transport } from "./transport";
 import { log } from "../util/log";
 import { nameOf } from "../util/secrets";
-import { sha256 } from "./sha256";
-import { readKeptFile } from "./kept_file";
-import type { KeptFile } from "./kept_file";
+import { hashFile, readKeptFile } from "./kept_file";
+import type { FetchedFile, KeptFile } from "./kept_file";
 import { countWorkers, StoreWorkers } from "./store_workers";
 import { isTextKey, keepAddress, keepText, textKey } from "./kept";
 import type { FileEntry } from "./manifest";
 import { isQuotaError, NO_CACHE } from "./cache";
 import type { FileCache } from "./cache";
 
-/** Files that are fetched or read at the same time, unless more workers read. */
-const PARALLEL = 4;
+/** Files that are fetched or read at the same time: two more than there are workers at most. */
+const PARALLEL = 6;
 /** Fetched files that are used already and not written yet. */
 const MOST_WRITES = 4;
 
@@ -32,17 +32,14 @@ export class BundleFiles {
   /** How many bytes came from the server, and from what the browser keeps. */
   readonly bytes = { fetched: 0, kept: 0 };
   readonly times: FileTimes = { fetch: 0, read: 0, hash: 0, write: 0, upload: 0 };
-  /** Files that are being written, by their digests. */
-  private readonly writes = new Map<string, Promise<void>>();
-  /** How many workers read and write. */
-  private wanted = 0;
+  /** What is being written, by the bytes. */
+  private readonly writes = new Map<ArrayBuffer, Promise<void>>();
+  /** They read and write beside this thread while many files are asked for. */
   private workers: StoreWorkers | undefined;
-  /** Memory that nobody uses any more, for the next files that are read. */
+  /** Memory that nobody uses any more, for the next files. */
   private spare: ArrayBuffer[] = [];
   /** Kept files that are read before they are asked for, by their digests. */
   private readonly ahead = new Map<string, Promise<ArrayBuffer | undefined>>();
-  /** What was read into memory that may be used again: nothing else has it. */
-  private readonly own = new WeakSet<ArrayBuffer>();
   /** Whether the browser has no room left; then nothing more is written. */
   private full = false;
 
@@ -66,21 +63,75 @@ export class BundleFiles {
    *
    * @param onBytes called with the bytes that have arrived since the last call.
    * @throws IntegrityError if the server's file is damaged.
-   * @throws FetchError if it cannot be fetched.
+   * @throws FetchError if the file does not arrive, or this browser has no memory for it.
    * @throws AbortError if the signal is aborted.
    */
   async get(entry: FileEntry, onBytes: OnBytes, signal?: AbortSignal): Promise<ArrayBuffer> {
     const data = await this.getEarly(entry, onBytes, signal);
-    await this.writes.get(entry.sha256);
+    await this.writes.get(data);
     return data;
   }
 
   /**
-   * The same, but a fetched file may still be on its way into what the browser keeps; the caller must
-   * not change the bytes, and must call {@link BundleFiles.finish} at the end.
+   * Return files with their bytes, in their order; several are read or fetched at the same time. A
+   * fetched one may still be on its way into what the browser keeps: the caller must not change it, and
+   * must call {@link BundleFiles.finish} at the end.
    */
-  async getEarly(entry: FileEntry, onBytes: OnBytes, signal?: AbortSignal): Promise<ArrayBuffer> {
-    await this.writes.get(entry.sha256);
+  getAll<Entry extends FileEntry>(
+    entries: readonly Entry[],
+    onBytes: OnBytes,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Entry & { data: ArrayBuffer }> {
+    this.startWorkers(entries.length);
+    if (this.workers !== undefined) this.workers.onRuns = undefined; // nothing more is read ahead
+    return mapInOrder(entries, PARALLEL, async (entry) => {
+      return { ...entry, data: await this.getEarly(entry, onBytes, signal) };
+    });
+  }
+
+  /**
+   * Say which files are asked for next, in their order: workers read the first of them, as far as they
+   * are kept. Nothing is fetched.
+   */
+  readAhead(entries: readonly FileEntry[]): void {
+    this.startWorkers(entries.length);
+    if (this.workers === undefined) return;
+    this.workers.onRuns = () => {
+      for (const entry of entries.slice(0, PARALLEL)) {
+        this.ahead.set(entry.sha256, this.fromCache(entry));
+      }
+    };
+  }
+
+  /** Say that bytes of {@link BundleFiles.getAll} are not needed any more: they may be overwritten. */
+  giveBack(data: ArrayBuffer): void {
+    if (!this.writes.has(data) && this.spare.length < PARALLEL) this.spare.push(data);
+  }
+
+  /** Wait until everything is kept that was fetched, and end the workers. */
+  async finish(): Promise<void> {
+    this.endWorkers();
+    this.ahead.clear();
+    this.spare = [];
+    await Promise.all(this.writes.values());
+  }
+
+  private startWorkers(files: number): void {
+    if (this.cache === NO_CACHE || this.workers !== undefined) return;
+    const count = countWorkers(files, globalThis.navigator.hardwareConcurrency);
+    if (count > 0) this.workers = new StoreWorkers(count);
+  }
+
+  private endWorkers(): void {
+    this.workers?.dispose();
+    this.workers = undefined;
+  }
+
+  private async getEarly(
+    entry: FileEntry,
+    onBytes: OnBytes,
+    signal: AbortSignal | undefined,
+  ): Promise<ArrayBuffer> {
     throwIfAborted(signal);
     const reading = this.ahead.get(entry.sha256) ?? this.fromCache(entry);
     this.ahead.delete(entry.sha256);
@@ -92,78 +143,9 @@ export class BundleFiles {
       return kept;
     }
     throwIfAborted(signal);
-    const { data, kept: isKept } = await this.fromServer(entry, onBytes, signal);
+    const data = await this.fromServer(entry, onBytes, signal);
     this.bytes.fetched += entry.bytes;
-    if (isKept) {
-      this.own.add(data);
-      return data;
-    }
-    while (this.writes.size >= MOST_WRITES) await Promise.race(this.writes.values());
-    this.startWrite(entry, data);
     return data;
-  }
-
-  /** How many files are read at the same time. */
-  private get width(): number {
-    return Math.max(PARALLEL, this.wanted + 2);
-  }
-
-  /**
-   * Say how many files are asked for next, before {@link BundleFiles.finish}: workers are started, and
-   * nothing more is read ahead.
-   *
-   * @returns how many should be asked for at the same time.
-   */
-  expect(files: number): number {
-    this.startWorkers(files);
-    if (this.workers !== undefined) this.workers.onRuns = undefined;
-    return this.width;
-  }
-
-  private startWorkers(files: number): void {
-    if (this.cache === NO_CACHE || this.workers !== undefined) return;
-    this.wanted = countWorkers(files, globalThis.navigator.hardwareConcurrency);
-    if (this.wanted > 0) this.workers = new StoreWorkers(this.wanted);
-  }
-
-  /**
-   * Say which files are asked for next, in their order: workers read the first of them, as far as they
-   * are kept. Nothing is fetched.
-   */
-  readAhead(entries: readonly FileEntry[]): void {
-    this.startWorkers(entries.length);
-    if (this.workers === undefined) return;
-    this.workers.onRuns = () => {
-      for (const entry of entries.slice(0, this.width)) {
-        this.ahead.set(entry.sha256, this.fromCache(entry));
-      }
-    };
-  }
-
-  /** Say that bytes of {@link BundleFiles.getEarly} are not needed any more: they may be overwritten. */
-  giveBack(data: ArrayBuffer): void {
-    if (this.own.has(data) && this.spare.length < this.width) this.spare.push(data);
-  }
-
-  /** Wait until everything is kept that was fetched, and end the workers. */
-  async finish(): Promise<void> {
-    this.workers?.dispose();
-    this.workers = undefined;
-    this.wanted = 0;
-    this.ahead.clear();
-    this.spare = [];
-    await Promise.all(this.writes.values());
-  }
-
-  private startWrite(entry: FileEntry, data: ArrayBuffer): void {
-    const began = performance.now();
-    const write = this.toCache(entry, data).finally(() => {
-      this.times.write += performance.now() - began;
-      this.writes.delete(entry.sha256);
-    });
-    // Its failure is thrown where it is awaited.
-    write.catch(() => undefined);
-    this.writes.set(entry.sha256, write);
   }
 
   private async fromCache(entry: FileEntry): Promise<ArrayBuffer | undefined> {
@@ -177,10 +159,7 @@ export class BundleFiles {
     const { data, digest, read, hash } = found;
     this.times.read += read;
     this.times.hash += hash;
-    if (data.byteLength === entry.bytes && digest === entry.sha256) {
-      this.own.add(data);
-      return data;
-    }
+    if (data.byteLength === entry.bytes && digest === entry.sha256) return data;
     this.notice(`${entry.file} was damaged in the browser's cache and is fetched again.`);
     await this.cache.remove(entry.sha256);
     return undefined;
@@ -201,12 +180,11 @@ export class BundleFiles {
     return fitting < 0 ? undefined : this.spare.splice(fitting, 1)[0];
   }
 
-  /** Fetch a file. @returns its bytes, and whether a worker has kept them already. */
   private async fromServer(
     entry: FileEntry,
     onBytes: OnBytes,
-    signal?: AbortSignal,
-  ): Promise<{ data: ArrayBuffer; kept: boolean }> {
+    signal: AbortSignal | undefined,
+  ): Promise<ArrayBuffer> {
     const url = besideAddress(entry.file, this.base);
     const { transport } = this;
     let found = "";
@@ -218,12 +196,17 @@ export class BundleFiles {
       this.times.fetch += performance.now() - began;
       const checked = await this.check(entry, fetched);
       if (checked === undefined) {
-        // The worker that had it has ended; there is one less now.
+        // The worker that had it has ended: it is fetched once more, and checked here.
+        this.endWorkers();
         onBytes(-entry.bytes);
         return this.fromServer(entry, onBytes, signal);
       }
-      found = checked.digest;
-      if (found === entry.sha256) return checked;
+      const { data, digest, kept } = checked;
+      if (digest === entry.sha256) {
+        if (!kept) await this.startWrite(entry, data);
+        return data;
+      }
+      found = digest;
       onBytes(-entry.bytes);
       if (!reload) this.notice(`${entry.file} arrived damaged and is fetched again.`);
     }
@@ -234,22 +217,36 @@ export class BundleFiles {
     );
   }
 
-  /** Compute a fetched file's digest; a worker also keeps it. @returns undefined if it is lost. */
+  /**
+   * Compute a fetched file's digest: in another worker if one runs, which also keeps it, else here.
+   *
+   * @returns undefined if the file is lost with its worker.
+   */
   private async check(
-    entry: FileEntry,
+    { sha256: key }: FileEntry,
     fetched: ArrayBuffer,
-  ): Promise<{ data: ArrayBuffer; digest: string; kept: boolean } | undefined> {
-    const elsewhere = this.full ? undefined : this.workers?.keep(entry.sha256, fetched);
-    if (elsewhere === undefined) {
-      const began = performance.now();
-      const digest = await sha256(fetched);
-      this.times.hash += performance.now() - began;
-      return { data: fetched, digest, kept: false };
-    }
-    const checked = await elsewhere.catch(() => undefined);
+  ): Promise<FetchedFile | undefined> {
+    const elsewhere = this.full ? undefined : this.workers?.keep(key, fetched);
+    const checked =
+      elsewhere === undefined
+        ? { ...(await hashFile(fetched)), kept: false, write: 0 }
+        : await elsewhere.catch(() => undefined);
     this.times.hash += checked?.hash ?? 0;
     this.times.write += checked?.write ?? 0;
     return checked;
+  }
+
+  /** Begin to keep a file, once few others are being written. */
+  private async startWrite(entry: FileEntry, data: ArrayBuffer): Promise<void> {
+    while (this.writes.size >= MOST_WRITES) await Promise.race(this.writes.values());
+    const began = performance.now();
+    const write = this.toCache(entry, data)
+      .catch(() => undefined) // a file that cannot be kept is used all the same
+      .then(() => {
+        this.times.write += performance.now() - began;
+        this.writes.delete(data);
+      });
+    this.writes.set(data, write);
   }
 
   private async toCache(entry: FileEntry, data: ArrayBuffer): Promise<void> {

@@ -1,17 +1,30 @@
-/** Reads files that the browser keeps, and computes their digests. */
+/** Reads files that the browser keeps and keeps those that were fetched; computes their digests. */
 
+import { isQuotaError } from "./cache";
 import type { FileCache } from "./cache";
 import { sha256 } from "./sha256";
 
-/** A file that was read; whoever asked for it compares the digest. */
-export interface KeptFile {
+/** A file and its digest, which whoever asked for it compares. */
+interface HashedFile {
   data: ArrayBuffer;
   /** SHA-256 in lower-case hexadecimal. */
   digest: string;
-  /** Milliseconds that reading took. */
-  read: number;
   /** Milliseconds until the digest was there: files wait for each other in some browsers. */
   hash: number;
+}
+
+/** A file that was read. */
+export interface KeptFile extends HashedFile {
+  /** Milliseconds that reading took. */
+  read: number;
+}
+
+/** A file that was fetched. */
+export interface FetchedFile extends HashedFile {
+  /** Whether it is kept; not if there is no room, or if it is another file. */
+  kept: boolean;
+  /** Milliseconds that writing took. */
+  write: number;
 }
 
 /**
@@ -27,7 +40,30 @@ export async function readKeptFile(
   const began = performance.now();
   const data = await cache.read(key, into);
   if (data === undefined) return undefined;
-  const read = performance.now();
+  const read = performance.now() - began;
+  return { ...(await hashFile(data)), read };
+}
+
+/** Compute a fetched file's digest, and keep it if that is its key. */
+export async function keepFetchedFile(
+  cache: FileCache,
+  key: string,
+  data: ArrayBuffer,
+): Promise<FetchedFile> {
+  const hashed = await hashFile(data);
+  const began = performance.now();
+  let kept = hashed.digest === key;
+  try {
+    if (kept) await cache.write(key, data);
+  } catch (error) {
+    kept = !isQuotaError(error); // else another tab may be writing the same file
+  }
+  return { ...hashed, kept, write: performance.now() - began };
+}
+
+/** Compute the digest of a file. */
+export async function hashFile(data: ArrayBuffer): Promise<HashedFile> {
+  const began = performance.now();
   const digest = await sha256(data);
-  return { data, digest, read: read - began, hash: performance.now() - read };
+  return { data, digest, hash: performance.now() - began };
 }

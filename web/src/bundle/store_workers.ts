@@ -6,11 +6,9 @@
 
 import * as Comlink from "comlink";
 
-import { isQuotaError, openCache } from "./cache";
-import type { FileCache } from "./cache";
-import { readKeptFile } from "./kept_file";
-import type { KeptFile } from "./kept_file";
-import { sha256 } from "./sha256";
+import { openCache } from "./cache";
+import { keepFetchedFile, readKeptFile } from "./kept_file";
+import type { FetchedFile, KeptFile } from "./kept_file";
 
 /** The name of such a worker. */
 export const STORE_WORKER = "wsd-store";
@@ -19,23 +17,13 @@ export const STORE_WORKER = "wsd-store";
 const MOST = 4;
 /** Each worker is started for at least so many files. */
 const FILES_EACH = 4;
-
-/** A file that was fetched. */
-export interface FetchedFile {
-  data: ArrayBuffer;
-  /** SHA-256 in lower-case hexadecimal. */
-  digest: string;
-  /** Whether the worker has kept it; not if there is no room, or if it is another file. */
-  kept: boolean;
-  /** Milliseconds that the digest and writing took. */
-  hash: number;
-  write: number;
-}
+/** Milliseconds after which a worker hangs that has not answered: reading a file takes tenths of a second. */
+export const PATIENCE_MS = 60_000;
 
 /** What a worker does. */
 interface StoreFunctions {
-  /** Answer, by which the other side knows that the worker's script runs. */
-  run: () => void;
+  /** Answer, by which the other side knows that the worker can be asked. */
+  run: () => Promise<void>;
   /** Read a kept file. */
   read: (key: string, into: ArrayBuffer | undefined) => Promise<KeptFile | undefined>;
   /** Compute the digest of a fetched file, and keep it if that is its key. */
@@ -48,8 +36,6 @@ interface StoreWorker {
   remote: Remote;
   /** How many files it works on; undefined until it runs. */
   busy: number | undefined;
-  /** Rejects when it ends by itself: then it answers nothing. */
-  ended: Promise<never>;
 }
 
 let startWorker: (() => Worker) | undefined;
@@ -70,14 +56,25 @@ export function countWorkers(files: number, cores: number | undefined): number {
   return Math.min(MOST, Math.floor(cores / 2), Math.floor(files / FILES_EACH));
 }
 
-/** Some workers; {@link StoreWorkers.dispose} ends them. */
+/**
+ * Some workers. If one stops or hangs, all are ended, and what they were asked for rejects: whoever
+ * asked does it in this worker.
+ */
 export class StoreWorkers {
   /** Called when the first one runs. */
   onRuns: (() => void) | undefined;
-  private readonly workers: StoreWorker[] = [];
+  private workers: StoreWorker[] = [];
+  private end: (reason: Error) => void = () => undefined;
+  /** Rejects when the workers end, because then no call is answered. */
+  private readonly ended = new Promise<never>((_, reject) => (this.end = reject));
 
   constructor(count: number) {
-    for (let number = 0; number < count; number++) this.start();
+    this.ended.catch(() => undefined); // it matters to the calls that are under way
+    try {
+      for (let number = 0; number < count; number++) this.start();
+    } catch {
+      this.dispose(); // a policy forbids workers
+    }
   }
 
   /**
@@ -94,15 +91,17 @@ export class StoreWorkers {
    * Compute the digest of a fetched file, and keep it if that is its key.
    *
    * @param fetched is given to the worker.
-   * @returns undefined if no worker runs, or not yet; else what rejects if the worker has ended.
+   * @returns undefined if no worker runs, or not yet; else what rejects if the file is lost.
    */
   keep(key: string, fetched: ArrayBuffer): Promise<FetchedFile> | undefined {
     return this.ask((remote) => remote.keep(key, Comlink.transfer(fetched, [fetched])));
   }
 
-  /** End the workers; what was asked for is never answered. */
+  /** End the workers. */
   dispose(): void {
-    for (const { worker } of this.workers.splice(0)) worker.terminate();
+    for (const { worker } of this.workers) worker.terminate();
+    this.workers = [];
+    this.end(new Error("the worker has ended"));
   }
 
   /** Give work to the worker that has the least to do. */
@@ -111,30 +110,22 @@ export class StoreWorkers {
     const [chosen] = running.sort((one, other) => one.busy! - other.busy!);
     if (chosen === undefined) return undefined;
     chosen.busy! += 1;
-    return Promise.race([work(chosen.remote), chosen.ended]).finally(() => (chosen.busy! -= 1));
+    const timer = setTimeout(() => this.dispose(), PATIENCE_MS);
+    return Promise.race([work(chosen.remote), this.ended]).finally(() => {
+      clearTimeout(timer);
+      chosen.busy! -= 1;
+    });
   }
 
   private start(): void {
-    let worker: Worker;
-    try {
-      worker = startWorker!();
-    } catch {
-      return; // a policy forbids it
-    }
-    const ended = new Promise<never>((_, reject) => {
-      worker.onerror = (event) => {
-        event.preventDefault();
-        worker.terminate();
-        const place = this.workers.indexOf(started);
-        if (place >= 0) this.workers.splice(place, 1);
-        reject(new Error());
-      };
-    });
-    ended.catch(() => undefined);
-    const remote = Comlink.wrap<StoreFunctions>(worker);
-    const started: StoreWorker = { worker, remote, busy: undefined, ended };
+    const worker = startWorker!();
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.dispose();
+    };
+    const started: StoreWorker = { worker, remote: Comlink.wrap(worker), busy: undefined };
     this.workers.push(started);
-    void remote.run().then(() => {
+    void started.remote.run().then(() => {
       started.busy = 0;
       this.onRuns?.();
       this.onRuns = undefined;
@@ -150,28 +141,17 @@ export class StoreWorkers {
 export function serveStore(endpoint?: Comlink.Endpoint): void {
   const opened = openCache();
   const functions: StoreFunctions = {
-    run: () => undefined,
+    async run() {
+      await opened;
+    },
     async read(key, into) {
       const found = await readKeptFile(await opened, key, into);
       return found && Comlink.transfer(found, [found.data]);
     },
     async keep(key, fetched) {
-      const found = await keepFile(await opened, key, fetched);
+      const found = await keepFetchedFile(await opened, key, fetched);
       return Comlink.transfer(found, [found.data]);
     },
   };
   Comlink.expose(functions, endpoint);
-}
-
-async function keepFile(cache: FileCache, key: string, data: ArrayBuffer): Promise<FetchedFile> {
-  const began = performance.now();
-  const digest = await sha256(data);
-  const hashed = performance.now();
-  let kept = digest === key;
-  try {
-    if (kept) await cache.write(key, data);
-  } catch (error) {
-    kept = !isQuotaError(error); // else another tab may be writing the same file
-  }
-  return { data, digest, kept, hash: hashed - began, write: performance.now() - hashed };
 }

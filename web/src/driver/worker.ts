@@ -3,17 +3,13 @@
  * No bundle has it (web/developer.mjs).
  */
 
-import * as Comlink from "comlink";
-
 import type { SafetyReport } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
 import { runBenchmark } from "../diagnostics/benchmark";
 import { alsoRequest } from "../gpu/device";
-import { serveStore } from "../bundle/store_workers";
 import type { TransferSizes } from "../gpu/residency";
-import { registerErrors } from "../worker/error_transfer";
-import { isStoreWorker, provideOwnWorkers } from "../worker/own_workers";
+import { runWorker } from "../worker/run_worker";
 import { WorkerPipeline } from "../worker/worker_pipeline";
 import type { Words } from "../pipeline/text_encoder";
 import {
@@ -68,11 +64,7 @@ class StageWorker extends WorkerPipeline {
 
 export type { StageWorker };
 
-if (isStoreWorker()) {
-  serveStore();
-} else {
-  registerErrors();
-  provideOwnWorkers();
+runWorker(() => {
   alsoRequest("timestamp-query");
-  Comlink.expose(new StageWorker());
-}
+  return new StageWorker();
+});

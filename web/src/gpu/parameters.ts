@@ -3,7 +3,6 @@
 import type { OnBytes } from "../bundle/download";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { ComponentEntry, FileEntry, ParameterRecord } from "../bundle/manifest";
-import { mapInOrder } from "../util/concurrency";
 import type { Parameters, Runtime, Tensor } from "./tvm/runtime";
 
 /** A component whose parameters are loaded. */
@@ -29,7 +28,7 @@ export async function* loadParameters(
   signal?: AbortSignal,
 ): AsyncGenerator<readonly [name: string, parameters: Parameters]> {
   const rows = components.map(([, component]) => shardsOf(component, allRecords(component)));
-  const arriving = readShards(rows.flat(), files, onBytes, signal);
+  const arriving = files.getAll(rows.flat(), onBytes, signal);
   for (const [row, [name, component]] of components.entries()) {
     const tensors: Tensor[] = [];
     let parameters: Parameters;
@@ -75,9 +74,9 @@ export async function restoreParameters(
   files: BundleFiles,
   { onBytes, onRecord, signal }: ReadAgain,
 ): Promise<void> {
-  const shards = readShards(shardsOf(component, indices), files, onBytes, signal);
+  const arriving = files.getAll(shardsOf(component, indices), onBytes, signal);
   let whole = new Uint8Array(0); // the bytes of a record that lies in several shards
-  for await (const { start, data } of shards) {
+  for await (const { start, data } of arriving) {
     for (const { index, at, bytes } of cut(component, indices, start, data)) {
       const length = component.records[index]!.bytes;
       let record = bytes;
@@ -103,32 +102,15 @@ function write(runtime: Runtime, parameters: Parameters, index: number, bytes: U
 
 /** Count the bytes of the shards that hold some of a component's records. */
 export function countShardBytes(component: ComponentEntry, indices: readonly number[]): number {
-  return shardsOf(component, indices).reduce((sum, { shard }) => sum + shard.bytes, 0);
+  return shardsOf(component, indices).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** A shard, and where in the component's stream of bytes it begins. */
-interface PlacedShard {
-  shard: FileEntry;
+interface PlacedShard extends FileEntry {
   start: number;
 }
 
-/** The bytes of a shard, and where in the component's stream of bytes they begin. */
-interface ArrivedShard {
-  start: number;
-  data: ArrayBuffer;
-}
-
-/** Read shards, several at a time, and return their bytes in order. */
-function readShards(
-  places: readonly PlacedShard[],
-  files: BundleFiles,
-  onBytes: OnBytes,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<ArrivedShard> {
-  return mapInOrder(places, files.expect(places.length), async ({ shard, start }) => {
-    return { start, data: await files.getEarly(shard, onBytes, signal) };
-  });
-}
+type ArrivedShard = PlacedShard & { data: ArrayBuffer };
 
 function allRecords({ records }: ComponentEntry): number[] {
   return [...records.keys()];
@@ -143,7 +125,7 @@ function shardsOf({ shards, records }: ComponentEntry, indices: readonly number[
   for (const shard of shards) {
     const end = start + shard.bytes;
     while (next < wanted.length && wanted[next]!.offset + wanted[next]!.bytes <= start) next += 1;
-    if (next < wanted.length && wanted[next]!.offset < end) found.push({ shard, start });
+    if (next < wanted.length && wanted[next]!.offset < end) found.push({ ...shard, start });
     start = end;
   }
   return found;

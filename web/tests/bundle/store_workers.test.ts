@@ -6,7 +6,12 @@ import { BundleFiles } from "../../src/bundle/bundle_files";
 import { NO_CACHE } from "../../src/bundle/cache";
 import type { FileEntry } from "../../src/bundle/manifest";
 import { sha256 } from "../../src/bundle/sha256";
-import { serveStore, countWorkers, provideWorkers } from "../../src/bundle/store_workers";
+import {
+  countWorkers,
+  PATIENCE_MS,
+  provideWorkers,
+  serveStore,
+} from "../../src/bundle/store_workers";
 import { MemoryCache } from "../memory_cache";
 import { whole, withServer } from "../server";
 
@@ -16,7 +21,9 @@ vi.mock(import("../../src/bundle/cache"), async (original) => ({
   openCache: () => Promise.resolve(store),
 }));
 
-type Fault = "cannot start" | "stops" | undefined;
+/** What goes wrong with a worker: at its start, or when a function of its is called. */
+type Fault = "cannot start" | "stops" | "hangs" | undefined;
+type Call = "run" | "read" | "keep";
 
 /** A worker in this thread: what is sent to it is transferred, as to a real one. */
 class FakeWorker {
@@ -29,21 +36,24 @@ class FakeWorker {
   readonly addEventListener = this.channel.port1.addEventListener.bind(this.channel.port1);
   readonly removeEventListener = this.channel.port1.removeEventListener.bind(this.channel.port1);
 
-  constructor(public fault: Fault) {
+  constructor(
+    private readonly fault: Fault,
+    private readonly faulty: Call,
+  ) {
     if (fault === "cannot start") throw new TypeError("refused");
     this.channel.port1.addEventListener("message", () => (this.runs = true));
     this.channel.port1.start();
     serveStore(this.channel.port2);
   }
 
-  postMessage(message: unknown, transfer: Transferable[]): void {
+  postMessage(message: { path: string[] }, transfer: Transferable[]): void {
     this.asked += 1;
-    if (this.fault === "stops" && this.asked > 0) {
-      structuredClone(message, { transfer });
-      this.onerror?.({ preventDefault: () => undefined });
-    } else {
+    if (this.fault === undefined || message.path[0] !== this.faulty) {
       this.channel.port1.postMessage(message, transfer);
+      return;
     }
+    structuredClone(message, { transfer });
+    if (this.fault === "stops") this.onerror?.({ preventDefault: ignore });
   }
 
   terminate(): void {
@@ -54,16 +64,22 @@ class FakeWorker {
 
 let workers: FakeWorker[] = [];
 
-function provide(fault?: Fault, cores = 8): void {
+/** Have workers of a machine, which fail at a call if a fault is given; a minute passes quickly. */
+function provide(fault?: Fault, faulty: Call = "read", cores = 8): void {
   vi.stubGlobal("navigator", { hardwareConcurrency: cores });
+  const { setTimeout } = globalThis;
+  vi.stubGlobal("setTimeout", (work: () => void, delay: number) =>
+    setTimeout(work, delay === PATIENCE_MS ? 20 : delay),
+  );
   provideWorkers(() => {
-    const worker = new FakeWorker(fault);
+    const worker = new FakeWorker(fault, faulty);
     workers.push(worker);
     return worker as unknown as Worker;
   });
 }
 
 afterEach(() => {
+  vi.restoreAllMocks();
   vi.unstubAllGlobals();
   store.kept.clear();
   workers = [];
@@ -80,8 +96,19 @@ function asked(): number {
   return workers.reduce((sum, worker) => sum + worker.asked, 0);
 }
 
+const ignore = (): void => undefined;
+
+interface Made {
+  entry: FileEntry;
+  data: Uint8Array;
+}
+
+function entriesOf(made: Made[]): FileEntry[] {
+  return made.map(({ entry }) => entry);
+}
+
 /** Files of the same length, each of its own bytes. */
-async function makeFiles(count: number): Promise<{ entry: FileEntry; data: Uint8Array }[]> {
+async function makeFiles(count: number): Promise<Made[]> {
   const contents = Array.from({ length: count }, (_, index) => new Uint8Array(64).fill(index));
   return Promise.all(
     contents.map(async (data, index) => ({
@@ -97,17 +124,22 @@ function open(address: string): { files: BundleFiles; notices: string[] } {
   return { files, notices };
 }
 
+/** Start workers, and wait until they run. */
+async function startWorkers(files: BundleFiles, made: Made[]): Promise<void> {
+  files.getAll(entriesOf(made), ignore);
+  await running();
+}
+
 /** Read files as loading does, and compare them. */
-async function readAll(
-  files: BundleFiles,
-  made: Awaited<ReturnType<typeof makeFiles>>,
-): Promise<void> {
-  files.expect(made.length);
-  for (const { entry, data } of made) {
-    const found = await files.getEarly(entry, () => undefined);
-    expect(new Uint8Array(found)).toEqual(data);
-    files.giveBack(found);
+async function readAll(files: BundleFiles, made: Made[]): Promise<void> {
+  const left = made.values();
+  for await (const { file, data } of files.getAll(entriesOf(made), ignore)) {
+    const { entry, data: expected } = left.next().value!;
+    expect(file).toBe(entry.file);
+    expect(new Uint8Array(data)).toEqual(expected);
+    files.giveBack(data);
   }
+  expect(left.next().done).toBe(true);
 }
 
 test.each([
@@ -130,8 +162,7 @@ describe("Kept files", () => {
     const made = await makeFiles(12);
     for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
     const { files, notices } = open("http://localhost/");
-    files.expect(made.length);
-    await running();
+    await startWorkers(files, made);
     await readAll(files, made);
     expect(workers.length).toBe(3);
     expect(asked()).toBe(12);
@@ -156,14 +187,33 @@ describe("Kept files", () => {
     });
   });
 
-  test.each(["cannot start", "stops"] as const)("are read here if a worker %s", async (fault) => {
-    provide(fault);
+  test.each([
+    ["cannot start", "run"],
+    ["stops", "run"],
+    ["hangs", "run"],
+    ["stops", "read"],
+    ["hangs", "read"],
+  ] as const)("are read here if a worker %s when it shall %s", async (fault, faulty) => {
+    provide(fault, faulty);
     const made = await makeFiles(12);
     for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
     const { files, notices } = open("http://localhost/");
+    if (faulty === "read") await startWorkers(files, made);
     await readAll(files, made);
     await files.finish();
-    expect([files.bytes.kept, notices]).toEqual([12 * 64, []]);
+    expect(workers.every(({ ended }) => ended)).toBe(true);
+    expect([files.bytes, notices]).toEqual([{ fetched: 0, kept: 12 * 64 }, []]);
+  });
+
+  test("that are being read when the workers end are read here", async () => {
+    provide();
+    const made = await makeFiles(12);
+    for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
+    const { files } = open("http://localhost/");
+    await startWorkers(files, made);
+    const reading = files.get(made[3]!.entry, ignore);
+    await files.finish();
+    expect(new Uint8Array(await reading)).toEqual(made[3]!.data);
   });
 
   test("are read ahead by workers, and what is not kept is fetched when it is asked for", async () => {
@@ -173,9 +223,9 @@ describe("Kept files", () => {
       await store.write(entry.sha256, data.slice().buffer);
     await withServer([whole(made[0]!.data)], async (address, requests) => {
       const { files, notices } = open(address);
-      files.readAhead(made.map(({ entry }) => entry));
+      files.readAhead(entriesOf(made));
       await running();
-      expect([asked(), requests.length, files.bytes.kept]).toEqual([5, 0, 0]);
+      expect([asked(), requests.length, files.bytes.kept]).toEqual([6, 0, 0]);
       await readAll(files, made);
       // Each was looked for once, and the first one kept.
       expect([asked(), requests.length]).toEqual([13, 1]);
@@ -190,9 +240,8 @@ describe("Kept files", () => {
     const made = await makeFiles(12);
     for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
     const { files } = open("http://localhost/");
-    files.readAhead(made.map(({ entry }) => entry));
-    files.expect(12); // before any worker runs
-    await running();
+    files.readAhead(entriesOf(made));
+    await startWorkers(files, made);
     expect(asked()).toBe(0);
     await files.finish();
   });
@@ -205,7 +254,7 @@ describe("Kept files", () => {
     }
     await readAll(open("http://localhost/").files, [first!, ...others]);
     const none = new BundleFiles("http://localhost/", NO_CACHE, new Map(), () => undefined);
-    none.expect(100);
+    none.getAll(entriesOf(await makeFiles(100)), ignore);
     expect(workers).toEqual([]);
   });
 });
@@ -222,19 +271,18 @@ describe("Fetched files", () => {
 
   /** Fetch {@link data} once the workers run; the server answers so, and then as it should. */
   async function fetchOne(answers: Uint8Array[], fault?: Fault): Promise<Fetched> {
-    provide();
+    provide(fault, "keep");
     const entry = { file: "0.bin", bytes: 64, sha256: await sha256(data) };
     const fetched: Fetched[] = [];
     await withServer(
       [...answers, data].map((body) => whole(body)),
       async (address, requests) => {
         const { files, notices } = open(address);
-        files.expect(12);
-        await running();
-        for (const worker of workers) worker.fault = fault;
+        await startWorkers(files, await makeFiles(12));
         let counted = 0;
-        const found = await files.getEarly(entry, (count) => (counted += count));
-        expect(new Uint8Array(found)).toEqual(data);
+        for await (const found of files.getAll([entry], (count) => (counted += count))) {
+          expect(new Uint8Array(found.data)).toEqual(data);
+        }
         expect(counted).toBe(64);
         const early = store.kept.get(entry.sha256);
         await files.finish();
@@ -257,10 +305,10 @@ describe("Fetched files", () => {
     expect(found).toEqual({ notices, requests: 2, asked: 3, early: data.buffer });
   });
 
-  test("one whose worker ends is fetched again", async () => {
-    const { notices, requests } = await fetchOne([], "stops");
-    // One worker ends when it looks for the file, two with it; then it is checked and kept here.
-    expect([notices, requests]).toEqual([[], 3]);
+  test.each(["stops", "hangs"] as const)("one whose worker %s is fetched again", async (fault) => {
+    const { notices, requests } = await fetchOne([], fault);
+    // Then it is checked and kept here.
+    expect([notices, requests]).toEqual([[], 2]);
     expect(store.kept.size).toBe(1);
   });
 
@@ -268,7 +316,6 @@ describe("Fetched files", () => {
     const full = new DOMException("full", "QuotaExceededError");
     vi.spyOn(store, "write").mockRejectedValue(full);
     const { notices, requests } = await fetchOne([]);
-    vi.restoreAllMocks();
     expect(requests).toBe(1);
     expect(notices).toEqual([
       "The browser has no room to keep the model; it will be downloaded again next time.",
@@ -277,6 +324,7 @@ describe("Fetched files", () => {
   });
 
   test("are there before they are kept, and kept at the end", async () => {
+    provide(undefined, "run", 2);
     const [{ entry, data }] = (await makeFiles(1)) as [{ entry: FileEntry; data: Uint8Array }];
     let keep: () => void = () => undefined;
     const written = new Promise<void>((resolve) => (keep = resolve));
@@ -287,20 +335,18 @@ describe("Fetched files", () => {
     });
     await withServer([whole(data)], async (address, requests) => {
       const { files } = open(address);
-      expect(new Uint8Array(await files.getEarly(entry, () => undefined))).toEqual(data);
-      expect(store.kept.size).toBe(0);
+      for await (const early of files.getAll([entry], ignore)) {
+        expect(new Uint8Array(early.data)).toEqual(data);
+        files.giveBack(early.data); // it is not used for another file while it is being written
+      }
       let finished = false;
       const finishing = files.finish().then(() => (finished = true));
-      // Whoever asks again waits for what is being written, and does not fetch it a second time.
-      const again = files.get(entry, () => undefined);
       await new Promise((resolve) => setTimeout(resolve, 20));
-      expect(finished).toBe(false);
+      expect([finished, store.kept.size]).toEqual([false, 0]);
       keep();
       await finishing;
       expect(new Uint8Array(store.kept.get(entry.sha256)!)).toEqual(data);
-      expect(new Uint8Array(await again)).toEqual(data);
       expect(requests.length).toBe(1);
     });
-    vi.restoreAllMocks();
   });
 });
