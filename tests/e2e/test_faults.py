@@ -333,6 +333,41 @@ def test_of_files_that_several_workers_keep_and_read(visitor, in_shards, drawn):
 
 
 @pytest.mark.exhaustive
+@pytest.mark.parametrize("fault", range(3))
+def test_of_workers_that_do_not_run(visitor, in_shards, drawn, fault):
+    """The page's worker then reads and keeps all files by itself."""
+    with serving(in_shards, None) as server:
+        page = visitor.new_page()
+        before_worker(page, "failing_workers", FAULT=fault)
+        open_blank(page, server)
+        assert in_page(page, "load", MANIFEST) == {"value": True}
+        assert in_page(page, "unsoundFiles") == []
+        before = server.counts.copy()
+        assert in_page(page, "load", MANIFEST) == {"value": True}
+        assert fetched(server, before) == set()
+        assert in_page(page, "draw")["value"] == drawn
+
+
+@pytest.mark.exhaustive
+def test_of_two_tabs_whose_workers_keep_and_read_the_same_files(visitor, in_shards, drawn):
+    with serving(in_shards, None) as server:
+        pages = [visitor.new_page() for _ in range(2)]
+        for page in pages:
+            before_worker(page, "many_cores")
+            open_blank(page, server)
+        for again in (False, True):
+            before = server.counts.copy()
+            for page in pages:
+                in_page(page, "start", "load", MANIFEST)
+            for page in pages:
+                assert in_page(page, "finished") == {"value": True}
+                assert in_page(page, "notices") == []
+            assert again == (fetched(server, before) == set())
+        assert in_page(pages[0], "unsoundFiles") == []
+        assert [in_page(page, "draw")["value"] for page in pages] == [drawn] * 2
+
+
+@pytest.mark.exhaustive
 def test_of_a_store_that_is_cleared_while_it_draws(visitor, speck, drawn, integrity):
     page = visitor.new_page()
     before_worker(page, "device_loss")

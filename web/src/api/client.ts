@@ -127,11 +127,11 @@ export class StableDiffusionPipeline {
     url: string,
     options: LoadOptions,
     worker: PipelineWorker,
-    { manifest, adapter, times }: LoadedModel,
+    { manifest, adapter, loadTimes }: LoadedModel,
   ) {
     this.manifest = manifest;
     this.adapter = adapter;
-    this.loadTimes = times;
+    this.loadTimes = loadTimes;
     this.#url = url;
     this.#options = options;
     this.#worker = worker;

@@ -24,14 +24,15 @@ const PARALLEL = 6;
 /** Fetched files that are used already and not written yet. */
 const MOST_WRITES = 4;
 
-/** What files took; see {@link LoadTimes}. */
-export type FileTimes = Omit<LoadTimes, "start" | "weights" | "pipelines">;
-
 /** The files of one model of a bundle; keeps what it fetches. */
 export class BundleFiles {
   /** How many bytes came from the server, and from what the browser keeps. */
   readonly bytes = { fetched: 0, kept: 0 };
-  readonly times: FileTimes = { fetch: 0, read: 0, hash: 0, write: 0, upload: 0 };
+  /** What loading took so far; who loads the model fills in what is not about files. */
+  readonly times: LoadTimes = {
+    ...{ start: 0, weights: 0, pipelines: 0 },
+    ...{ fetch: 0, read: 0, hash: 0, write: 0, upload: 0 },
+  };
   /** What is being written, by the bytes. */
   private readonly writes = new Map<ArrayBuffer, Promise<void>>();
   /** They read and write beside this thread while many files are asked for. */
@@ -118,7 +119,7 @@ export class BundleFiles {
 
   private startWorkers(files: number): void {
     if (this.cache === NO_CACHE || this.workers !== undefined) return;
-    const count = countWorkers(files, globalThis.navigator.hardwareConcurrency);
+    const count = countWorkers(files);
     if (count > 0) this.workers = new StoreWorkers(count);
   }
 

@@ -51,9 +51,10 @@ export function provideWorkers(start: () => Worker): void {
  *
  * @param files how many are read or fetched.
  */
-export function countWorkers(files: number, cores: number | undefined): number {
-  if (startWorker === undefined || cores === undefined || cores < 4) return 0;
-  return Math.min(MOST, Math.floor(cores / 2), Math.floor(files / FILES_EACH));
+export function countWorkers(files: number): number {
+  if (startWorker === undefined) return 0;
+  const { hardwareConcurrency: cores } = navigator;
+  return cores < 4 ? 0 : Math.floor(Math.min(MOST, cores / 2, files / FILES_EACH));
 }
 
 /**

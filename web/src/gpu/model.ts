@@ -2,7 +2,7 @@
 
 import { countProgress } from "../api/progress";
 import type { OnStage } from "../api/progress";
-import type { LoadOptions, LoadTimes } from "../api/types";
+import type { LoadOptions } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import { chooseEncoders } from "../bundle/encoders";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
@@ -35,8 +35,6 @@ export interface ModelSource {
   manifest: Manifest;
   files: BundleFiles;
   options: ModelOptions;
-  /** Filled by whoever loads it; what files took is added later. */
-  times: Pick<LoadTimes, "start" | "weights" | "pipelines">;
 }
 
 const ignore = (): void => undefined;

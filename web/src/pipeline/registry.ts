@@ -36,6 +36,8 @@ export interface Pipeline {
   readonly manifest: Manifest;
   /** Vendor, architecture and description of the GPU. */
   readonly adapter: Record<string, string>;
+  /** What loading took; the files of what is loaded later are added. */
+  readonly loadTimes: LoadTimes;
   /** Why nothing can be drawn any more, because the GPU is lost; undefined while it is not. */
   readonly failure: WsdError | undefined;
   /**
@@ -143,7 +145,6 @@ export function registerPipeline(type: string, factory: PipelineFactory): void {
  * Fetch a manifest and load the pipeline that it names.
  *
  * @param manifestUrl absolute address of a manifest.json, or of a deployment's configuration.
- * @param onTimes called with what loading took.
  * @throws UnsupportedError if no pipeline of that type is registered, or the GPU does not do.
  * @throws FetchError or IntegrityError if a file cannot be had.
  * @throws OutOfMemoryError or AbortError if loading ends early.
@@ -151,7 +152,6 @@ export function registerPipeline(type: string, factory: PipelineFactory): void {
 export async function loadPipeline(
   manifestUrl: string,
   options: LoadOptions = {},
-  onTimes: (times: LoadTimes) => void = () => undefined,
 ): Promise<Pipeline> {
   const started = performance.now();
   const cache = options.cache === false ? NO_CACHE : await openCache();
@@ -177,16 +177,15 @@ export async function loadPipeline(
   const files = new BundleFiles(url, cache, fileSizes(manifest), notice, transport);
   const meter = meterLoading(manifest, { ...options, offload: given.swapper?.enabled });
   const measured = { ...options, onProgress: meter.onStage };
-  const times = { start: performance.now() - started, weights: 0, pipelines: 0 };
+  files.times.start = performance.now() - started;
   files.readAhead(textComponents(manifest).flatMap((name) => manifest.components[name]!.shards));
   let pipeline: Pipeline;
   try {
-    pipeline = await factory({ manifest, files, options: measured, times });
+    pipeline = await factory({ manifest, files, options: measured });
   } finally {
     await files.finish();
   }
   meter.finish();
-  onTimes({ ...times, ...files.times });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   log(
     "info",

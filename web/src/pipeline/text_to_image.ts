@@ -77,7 +77,7 @@ type PredictionPlan = Pick<Guidance, "interval" | "cacheInterval">;
  *   `loadPipeline`.
  */
 export async function loadTextToImage(source: ModelSource): Promise<TextToImagePipeline> {
-  const { manifest, files, options, times } = source;
+  const { manifest, files, options } = source;
   const began = performance.now();
   const { signal, onProgress: report = ignore } = options;
   const model = await Model.load(source, report, signal);
@@ -106,8 +106,8 @@ export async function loadTextToImage(source: ModelSource): Promise<TextToImageP
       );
     }
     const checks = options.safetyChecker ?? false;
-    times.start += performance.now() - began;
-    await model.runtime.guard(() => pipeline.makeReady(size, checks, times, report, signal));
+    files.times.start += performance.now() - began;
+    await model.runtime.guard(() => pipeline.makeReady(size, checks, report, signal));
     return pipeline;
   } catch (error) {
     model.runtime.dispose();
@@ -135,6 +135,10 @@ export class TextToImagePipeline implements Pipeline {
     return this.model.adapter;
   }
 
+  get loadTimes(): LoadTimes {
+    return this.files.times;
+  }
+
   get failure(): WsdError | undefined {
     return this.model.runtime.failure;
   }
@@ -143,12 +147,10 @@ export class TextToImagePipeline implements Pipeline {
    * Load the weights, and compile meanwhile what draws a picture of this size.
    *
    * @param checks whether the pictures are checked, so that the safety checker is loaded too.
-   * @param times get what both took.
    */
   async makeReady(
     size: Size,
     checks: boolean,
-    times: Pick<LoadTimes, "weights" | "pipelines">,
     report: OnStage,
     signal?: AbortSignal,
   ): Promise<void> {
@@ -165,13 +167,13 @@ export class TextToImagePipeline implements Pipeline {
       if (components.offload) await components.need("text_encoder", report, either);
       else await components.needAll(report, either, more);
       weightsLoaded = true;
-      times.weights = performance.now() - began;
+      this.files.times.weights = performance.now() - began;
     };
     const guided = this.isGuided(size, manifest.defaults.guidance_scale);
     const functions = this.textFunctions(size, guided, [1]);
     const prepare = async (either: AbortSignal): Promise<void> => {
       await this.prepare(size, functions, undefined, reportLater, either);
-      times.pipelines = performance.now() - began;
+      this.files.times.pipelines = performance.now() - began;
     };
     await runTogether([loadWeights, prepare], signal);
     throwIfAborted(signal); // the caller may have aborted in the last progress callback

@@ -4,14 +4,7 @@ import type { LoadedLora, LoraOptions } from "../api/lora";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import { CallProgress, LOADING_SHARE, thinProgress } from "../api/progress";
 import type { OnProgress } from "../api/progress";
-import type {
-  GenerationResult,
-  LoadOptions,
-  LoadTimes,
-  StageReport,
-  TokenCount,
-  Usage,
-} from "../api/types";
+import type { GenerationResult, LoadOptions, StageReport, TokenCount, Usage } from "../api/types";
 import { evictedStages, inLeastMemory, merge, pageSettings } from "../bundle/inference_settings";
 import type { Manifest, Size } from "../bundle/manifest";
 import { readInversionFile } from "../adapters/inversion_file";
@@ -58,8 +51,6 @@ function leastMemory({ settings }: LoadOptions): LoadOptions {
 /** A pipeline that survives the loss of the GPU, and saves memory where it must. */
 export class RecoveringPipeline {
   private pipeline: Pipeline | undefined;
-  /** What loading it took the last time. */
-  times: LoadTimes | undefined;
   /** Whether memory ran out before, so that the model is loaded in the least memory. */
   private savesMemory = false;
   /** How often the GPU was lost. */
@@ -109,14 +100,11 @@ export class RecoveringPipeline {
 
   private async loadOnce(onProgress: OnProgress, signal: AbortSignal): Promise<Pipeline> {
     try {
-      const options = {
+      const pipeline = await loadPipeline(this.manifestUrl, {
         ...this.options,
         ...(this.savesMemory ? leastMemory(this.options) : {}),
         onProgress,
         signal,
-      };
-      const pipeline = await loadPipeline(this.manifestUrl, options, (times) => {
-        this.times = times;
       });
       return await this.withLoras(pipeline, signal);
     } catch (error) {

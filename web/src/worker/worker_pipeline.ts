@@ -43,7 +43,7 @@ export interface LoadedModel {
   manifest: Manifest;
   /** Vendor, architecture and description of the GPU. */
   adapter: Record<string, string>;
-  times: LoadTimes;
+  loadTimes: LoadTimes;
 }
 
 /**
@@ -80,9 +80,9 @@ export class WorkerPipeline {
     this.recovering = recovering;
     const { report, delivered } = makeReporter(onProgress);
     return this.cancellable(call, async (signal) => {
-      const { manifest, adapter } = await recovering.load(report, signal);
+      const { manifest, adapter, loadTimes } = await recovering.load(report, signal);
       await delivered();
-      return { manifest, adapter, times: recovering.times! };
+      return { manifest, adapter, loadTimes };
     });
   }
 

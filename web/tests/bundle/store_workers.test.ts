@@ -150,10 +150,9 @@ test.each([
   [100, 64, 4],
   [9, 64, 2],
   [3, 64, 0],
-  [100, undefined, 0],
 ])("%d files on %s cores are worth %d workers", (files, cores, count) => {
-  provide();
-  expect(countWorkers(files, cores)).toBe(count);
+  provide(undefined, "run", cores);
+  expect(countWorkers(files)).toBe(count);
 });
 
 describe("Kept files", () => {
