@@ -102,6 +102,7 @@ export class StoreWorkers {
   dispose(): void {
     for (const { worker } of this.workers) worker.terminate();
     this.workers = [];
+    this.onRuns = undefined;
     this.end(new Error("the worker has ended"));
   }
 
