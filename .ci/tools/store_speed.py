@@ -17,9 +17,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from playwright.sync_api import Route
+
 from wsd.runtime.chromium import open_browser
 from wsd.util.terminal import say
 
+_PAGE = "<!doctype html>"
 _READER = """
 const folder = navigator.storage.getDirectory().then((root) => root.getDirectoryHandle("speed"));
 onmessage = async ({ data: { name, hashes, into } }) => {
@@ -34,7 +37,8 @@ onmessage = async ({ data: { name, hashes, into } }) => {
 """
 _WORKER = """
 const PARALLEL = 4;
-onmessage = async ({ data: { files, bytes, most } }) => {
+onmessage = ({ data }) => measure(data).then(postMessage, (error) => postMessage(String(error)));
+async function measure({ files, bytes, most }) {
   const root = await navigator.storage.getDirectory();
   const folder = await root.getDirectoryHandle("speed", { create: true });
   const content = new Uint8Array(bytes);
@@ -73,8 +77,9 @@ onmessage = async ({ data: { files, bytes, most } }) => {
   const readWith = async (round, count, hashes) => {
     const workers = Array.from({ length: count }, () => new Worker("reader.js"));
     const ask = (worker, question) =>
-      new Promise((resolve) => {
+      new Promise((resolve, reject) => {
         worker.onmessage = ({ data }) => resolve(data);
+        worker.onerror = () => reject(new Error("a worker does not run"));
         worker.postMessage(question, question.into === undefined ? [] : [question.into]);
       });
     await Promise.all(workers.map((worker) => ask(worker, { name: "0", hashes })));
@@ -103,12 +108,13 @@ onmessage = async ({ data: { files, bytes, most } }) => {
       crypto.subtle.digest("SHA-256", content),
     );
   }
-  postMessage(found);
-};
+  return found;
+}
 """
 _ASK = """(given) => new Promise((resolve, reject) => {
   const worker = new Worker("worker.js");
-  worker.onmessage = ({ data }) => resolve(data);
+  worker.onmessage = ({ data }) =>
+    typeof data === "string" ? reject(new Error(data)) : resolve(data);
   worker.onerror = ({ message }) => reject(new Error(message));
   worker.postMessage(given);
 })"""
@@ -117,14 +123,14 @@ _ASK = """(given) => new Promise((resolve, reject) => {
 def main(files: int, mib: int, workers: int = 4) -> None:
     """Print a line for each way and round: mebibytes a second."""
     with tempfile.TemporaryDirectory() as profile, open_browser(Path(profile)) as context:
-        context.route("http://localhost/", lambda route: route.fulfill(body="<!doctype html>"))
-        for name, script in (("worker", _WORKER), ("reader", _READER)):
-            context.route(
-                f"http://localhost/{name}.js",
-                lambda route, script=script: route.fulfill(
-                    body=script, content_type="text/javascript"
-                ),
-            )
+        answers = {"": _PAGE, "worker.js": _WORKER, "reader.js": _READER}
+
+        def answer(route: Route) -> None:
+            name = route.request.url.rpartition("/")[2]
+            kind = "text/javascript" if name else "text/html"
+            route.fulfill(body=answers[name], content_type=kind)
+
+        context.route("http://localhost/*", answer)
         page = context.new_page()
         page.goto("http://localhost/")
         lines = page.evaluate(_ASK, {"files": files, "bytes": mib * 2**20, "most": workers})
