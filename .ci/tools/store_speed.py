@@ -17,12 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Route
-
 from wsd.runtime.chromium import open_browser
 from wsd.util.terminal import say
 
-_PAGE = "<!doctype html>"
 _READER = """
 const folder = navigator.storage.getDirectory().then((root) => root.getDirectoryHandle("speed"));
 onmessage = async ({ data: { name, hashes, into } }) => {
@@ -38,7 +35,7 @@ onmessage = async ({ data: { name, hashes, into } }) => {
 _WORKER = """
 const PARALLEL = 4;
 onmessage = ({ data }) => measure(data).then(postMessage, (error) => postMessage(String(error)));
-async function measure({ files, bytes, most }) {
+async function measure({ files, bytes, most, reader }) {
   const root = await navigator.storage.getDirectory();
   const folder = await root.getDirectoryHandle("speed", { create: true });
   const content = new Uint8Array(bytes);
@@ -74,8 +71,9 @@ async function measure({ files, bytes, most }) {
     const seconds = (performance.now() - started) / 1000;
     found.push({ round, name, hashes, seconds });
   };
+  const script = URL.createObjectURL(new Blob([reader]));
   const readWith = async (round, count, hashes) => {
-    const workers = Array.from({ length: count }, () => new Worker("reader.js"));
+    const workers = Array.from({ length: count }, () => new Worker(script));
     const ask = (worker, question) =>
       new Promise((resolve, reject) => {
         worker.onmessage = ({ data }) => resolve(data);
@@ -123,17 +121,15 @@ _ASK = """(given) => new Promise((resolve, reject) => {
 def main(files: int, mib: int, workers: int = 4) -> None:
     """Print a line for each way and round: mebibytes a second."""
     with tempfile.TemporaryDirectory() as profile, open_browser(Path(profile)) as context:
-        answers = {"": _PAGE, "worker.js": _WORKER, "reader.js": _READER}
-
-        def answer(route: Route) -> None:
-            name = route.request.url.rpartition("/")[2]
-            kind = "text/javascript" if name else "text/html"
-            route.fulfill(body=answers[name], content_type=kind)
-
-        context.route("http://localhost/*", answer)
+        context.route("http://localhost/", lambda route: route.fulfill(body="<!doctype html>"))
+        context.route(
+            "http://localhost/worker.js",
+            lambda route: route.fulfill(body=_WORKER, content_type="text/javascript"),
+        )
         page = context.new_page()
         page.goto("http://localhost/")
-        lines = page.evaluate(_ASK, {"files": files, "bytes": mib * 2**20, "most": workers})
+        given = {"files": files, "bytes": mib * 2**20, "most": workers, "reader": _READER}
+        lines = page.evaluate(_ASK, given)
         # The first way of each round, without SHA-256 and with it: the others are compared to it.
         first: dict[tuple[int, bool], float] = {}
         for line in lines:
