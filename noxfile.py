@@ -40,7 +40,7 @@ NO_EMULATOR = (
 )
 # What the README's first command leaves in a container, in GB (10^9 bytes), where pip finds only
 # PyTorch's builds with CUDA.
-FIRST_CONTACT_GB = 20
+FIRST_CONTACT_GB = 15
 # Tests of kernels that the software GPU of browsers, which `tests` runs, does not have all for.
 NEED_F16 = "(f16 or norm_sums) and not exhaustive"
 # Tests that compile nothing and open no browser.

@@ -20,6 +20,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -183,11 +184,21 @@ def list_shaders(problems: Iterable[Problem]) -> list[Shader]:
 def list_page_shaders(folder: Path = PAGE) -> list[Shader]:
     """Return the shaders that the page's own code runs.
 
+    A file that computes nothing has functions that stand before each shader of its folder.
+
     Args:
         folder: with files that end in ``.wgsl``.
     """
-    paths = sorted(folder.rglob("*.wgsl"))
-    return [Shader(path.name, path.read_text(encoding="utf-8"), (), True) for path in paths]
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.wgsl"))}
+    functions: defaultdict[Path, str] = defaultdict(str)
+    for path, text in texts.items():
+        if "@compute" not in text:
+            functions[path.parent] += text
+    return [
+        Shader(path.name, functions[path.parent] + text, (), True)
+        for path, text in texts.items()
+        if "@compute" in text
+    ]
 
 
 def _fits_default_limits(variant: Variant) -> bool:

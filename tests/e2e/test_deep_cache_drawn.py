@@ -91,6 +91,7 @@ def test_two_calls_give_what_one_gives_in_the_planned_memory(open_model, caching
     assert relative_error(apart.latents, at_once.latents) < 1e-5
 
 
+@pytest.mark.exhaustive
 def test_sdxl_and_long_prompts(open_model, tmp_path):
     request = replace(REQUEST, scheduler="euler")
     with open_in_page(CACHING_XL, "w8a16", "a star", tmp_path, open_model) as model:

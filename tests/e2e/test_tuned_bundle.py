@@ -129,7 +129,7 @@ def test_a_tuned_kernel_runs_on_the_adapter_it_was_tuned_on_and_on_no_other(by_h
     )
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_the_rules_schedule_the_librarys_own_kernels_whatever_is_tuned(by_hand):
     library = by_hand[2]
     plain = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
@@ -245,6 +245,7 @@ def test_the_kernels_that_come_with_a_model_are_faster(library, family):
     assert before > LEAST_RATIO * after
 
 
+@pytest.mark.full
 def test_the_bundle_and_its_provenance_name_what_comes_with_the_model(bundle, family):
     expected = default_databases(family, "f32", version()).digest
     assert expected

@@ -23,6 +23,7 @@ def folders(family):
     return sorted(path.parent for path in family.schedules.glob(f"*/{TABLE}"))
 
 
+@pytest.mark.full
 def test_every_schedule_that_comes_with_the_model_is_in_its_library(library, family):
     """A changed legalizer gives a function other TIR, and its schedule would do nothing."""
     databases = default_databases(family, "f32", version())

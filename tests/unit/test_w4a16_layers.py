@@ -70,7 +70,10 @@ def test_most_layers_take_4_bits():
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("model", "most"), [("sd15", 0.745e9), ("sdxl", 2.28e9)])
+@pytest.mark.parametrize(
+    ("model", "most"),
+    [("sd15", 0.745e9), pytest.param("sdxl", 2.28e9, marks=pytest.mark.exhaustive)],
+)
 def test_downloads_from_text_are_small(model, most):
     """Without the library, which is a few megabytes, and the encoder of pictures that are given."""
     family = replace(FAMILIES[model], prompt_chunks=1)

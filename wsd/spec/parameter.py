@@ -46,7 +46,8 @@ GROUP = 32
 # Bytes of each file of parameters but a component's last.
 SHARD_BYTES = 32 << 20
 
-_PACKED_PER_WORD = {"float16": 2, "int8": 4, "int4": 8}
+# Values of each storage in a word.
+PACKED_PER_WORD = {"float16": 2, "int8": 4, "int4": 8}
 
 
 class BufferSpec(NamedTuple):
@@ -92,7 +93,7 @@ class Parameter:
     @property
     def words(self) -> int:
         """Return the number of 32-bit words of a packed parameter, without its scales."""
-        return -(-math.prod(self.shape) // _PACKED_PER_WORD[self.storage])
+        return -(-math.prod(self.shape) // PACKED_PER_WORD[self.storage])
 
     def buffers(self) -> list[BufferSpec]:
         """Return the buffers that stand for it, in the order of the params tuple."""
@@ -119,7 +120,7 @@ class Parameter:
 
 def stored_bytes(shape: Iterable[int], storage: Storage) -> int:
     """Return the size of a buffer of some values, padded to whole words, in bytes."""
-    return 4 * -(-math.prod(shape) // _PACKED_PER_WORD.get(storage, 1))
+    return 4 * -(-math.prod(shape) // PACKED_PER_WORD.get(storage, 1))
 
 
 def choose_storage(

@@ -216,15 +216,9 @@ export function findDenoiser(
   chunks: number,
   guided: boolean,
 ): EntryPoint | undefined {
-  const plain = findEntryPoint(manifest, "denoiser", size);
   const one: Role = guided ? "guided_denoiser" : "denoiser";
   const several: Role = guided ? "guided_chunked_denoiser" : "chunked_denoiser";
-  return manifest.entry_points.find(
-    (entry) =>
-      entry.role === (chunks === 1 ? one : several) &&
-      String(entry.size) === String(size) &&
-      (chunks === 1 || textRows(entry) === chunks * textRows(plain)),
-  );
+  return findForChunks(manifest, chunks === 1 ? one : several, size, chunks);
 }
 
 /**
@@ -240,15 +234,23 @@ export function findShallowDenoiser(
   chunks: number,
   guided: boolean,
 ): EntryPoint | undefined {
-  const plain = findEntryPoint(manifest, "denoiser", size);
   const role: Role = guided ? "guided_shallow_denoiser" : "shallow_denoiser";
-  const takesText = (entry: EntryPoint): boolean =>
-    entry.inputs.some(({ name }) => name === TEXT_STATES);
+  return findForChunks(manifest, role, size, chunks);
+}
+
+/** The function of a role that takes the text of so many chunks, or none. */
+function findForChunks(
+  manifest: Manifest,
+  role: Role,
+  size: Size,
+  chunks: number,
+): EntryPoint | undefined {
+  const rows = chunks * textRows(findEntryPoint(manifest, "denoiser", size));
   return manifest.entry_points.find(
     (entry) =>
       entry.role === role &&
       String(entry.size) === String(size) &&
-      (!takesText(entry) || textRows(entry) === chunks * textRows(plain)),
+      (!entry.inputs.some(({ name }) => name === TEXT_STATES) || textRows(entry) === rows),
   );
 }
 

@@ -17,7 +17,8 @@ const TILE: Size = [8, 8];
 function entry(role: Role, size: Size | null, bytes: number): object {
   const [width, height] = size ?? TILE;
   const outputs = [{ shape: [1, 3, height, width] }];
-  return { role, size, largest_buffer_bytes: bytes, outputs };
+  const inputs = [{ name: "text_embeddings", shape: [1, 77, 4] }];
+  return { role, size, largest_buffer_bytes: bytes, inputs, outputs };
 }
 
 const manifest = {

@@ -23,12 +23,10 @@ from wsd.compiler.tvm_compat import (
     tir,
 )
 from wsd.kernels.problem import Conv2d, GemmProblem, Weights
-from wsd.spec.parameter import GROUP
+from wsd.spec.parameter import GROUP, PACKED_PER_WORD
 
 _SUMS = ("linear", "conv2d")
 _PADDED = "pad_temp"
-# int4 values in a word.
-_PER_WORD = 8
 # (upsample, stride) of the convolutions that the kernels compute.
 _UPSAMPLE_AND_STRIDE = ((1, 1), (1, 2), (2, 1))
 
@@ -102,7 +100,7 @@ def _read_weight(
     # int4's words are eight times as many as the words of its scales.
     scales, words = sorted(made_from, key=lambda each: math.prod(_shape(each)))
     sizes = [math.prod(_shape(each)) for each in (words, scales)]
-    if sizes != [values // _PER_WORD, -(-values // (2 * GROUP))]:
+    if sizes != [values // PACKED_PER_WORD["int4"], -(-values // (2 * GROUP))]:
         raise NoMatch(f"a weight of {values} values in {sizes} words")
     return words, "int4", [scales]
 

@@ -16,38 +16,6 @@
 @group(0) @binding(2) var<storage, read_write> scales : array<u32>;
 @group(0) @binding(3) var<storage, read> values : array<f32>;
 
-// The same as in pack_float16.wgsl: to the nearest, and to even between two.
-fn narrow(value : f32) -> u32 {
-  let bits = bitcast<u32>(value);
-  let sign = (bits >> 16u) & 0x8000u;
-  let magnitude = bits & 0x7fffffffu;
-  let exponent = magnitude >> 23u;
-  if (exponent >= 113u) {
-    let biased = magnitude - (112u << 23u);
-    let rounded = (biased + 0xfffu + ((biased >> 13u) & 1u)) >> 13u;
-    return sign | min(rounded, 0x7bffu);
-  }
-  if (exponent < 102u) {
-    return sign;
-  }
-  let significand = (magnitude & 0x7fffffu) | 0x800000u;
-  let shift = 126u - exponent;
-  let whole = significand >> shift;
-  let rest = significand & ((1u << shift) - 1u);
-  let half = 1u << (shift - 1u);
-  let up = rest > half || (rest == half && (whole & 1u) == 1u);
-  return sign | (whole + select(0u, 1u, up));
-}
-
-fn widen(half : u32) -> f32 {
-  let sign = (half & 0x8000u) << 16u;
-  let exponent = (half >> 10u) & 0x1fu;
-  let fraction = half & 0x3ffu;
-  let normal = ((exponent + 112u) << 23u) | (fraction << 13u);
-  let bits = select(normal, bitcast<u32>(f32(fraction) * 0x1p-24f), exponent == 0u);
-  return bitcast<f32>(bits | sign);
-}
-
 fn quantize(value : f32, scale : f32) -> f32 {
   return clamp(round(value / scale), -8.0f, 7.0f);
 }

@@ -4,22 +4,12 @@
 //
 // weights: eight int4 values a word, low bits first, row-major; scales: float16, two a word, one for each
 // group of 32 values.
-// parameters: [number of values]. One thread a word. A float16 is widened by integers, because
-// `unpack2x16float` may flush subnormal values to zero.
+// parameters: [number of values]. One thread a word.
 
 @group(0) @binding(0) var<storage, read> parameters : array<u32>;
 @group(0) @binding(1) var<storage, read> weights : array<u32>;
 @group(0) @binding(2) var<storage, read> scales : array<u32>;
 @group(0) @binding(3) var<storage, read_write> values : array<f32>;
-
-fn widen(half : u32) -> f32 {
-  let sign = (half & 0x8000u) << 16u;
-  let exponent = (half >> 10u) & 0x1fu;
-  let fraction = half & 0x3ffu;
-  let normal = ((exponent + 112u) << 23u) | (fraction << 13u);
-  let bits = select(normal, bitcast<u32>(f32(fraction) * 0x1p-24f), exponent == 0u);
-  return bitcast<f32>(bits | sign);
-}
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id : vec3<u32>, @builtin(num_workgroups) groups : vec3<u32>) {

@@ -14,6 +14,7 @@ import type { Runtime } from "../tvm/runtime";
 import addKronecker from "./add_kronecker.wgsl";
 import addLowRank from "./add_low_rank.wgsl";
 import addProduct from "./add_product.wgsl";
+import float16 from "./float16.wgsl";
 import packFloat16 from "./pack_float16.wgsl";
 import packInt4 from "./pack_int4.wgsl";
 import packInt8 from "./pack_int8.wgsl";
@@ -128,7 +129,7 @@ export class WeightPatcher {
     if (missing.length === 0) return;
     await Promise.all(
       missing.map(async (name) => {
-        const module = device.createShaderModule({ code: SHADERS[name] });
+        const module = device.createShaderModule({ code: float16 + SHADERS[name] });
         const compute = { module, entryPoint: "main" };
         const pipeline = await device.createComputePipelineAsync({
           layout: "auto",

@@ -4,24 +4,12 @@
 //
 // given: (count, length, steps) row-major: float32, or two float16 or bfloat16 values a word, low
 // bits first. values: the bits of float32, (count, steps, padded) row-major.
-// Integers do it, because `unpack2x16float` may flush subnormal values to zero.
 // parameters: [number of values, length, steps, padded, bits of a value: 32, 16 for float16, 15 for
 // bfloat16]. One thread a value.
 
 @group(0) @binding(0) var<storage, read> parameters : array<u32>;
 @group(0) @binding(1) var<storage, read> given : array<u32>;
 @group(0) @binding(2) var<storage, read_write> values : array<u32>;
-
-fn widen(half : u32) -> u32 {
-  let sign = (half & 0x8000u) << 16u;
-  let exponent = (half >> 10u) & 0x1fu;
-  let fraction = half & 0x3ffu;
-  if (exponent == 0u) {
-    // Exact: a whole number of at most ten bits times a power of two.
-    return bitcast<u32>(f32(fraction) * 0x1p-24f) | sign;
-  }
-  return sign | ((exponent + 112u) << 23u) | (fraction << 13u);
-}
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id : vec3<u32>, @builtin(num_workgroups) groups : vec3<u32>) {
@@ -45,5 +33,5 @@ fn main(@builtin(global_invocation_id) id : vec3<u32>, @builtin(num_workgroups) 
     return;
   }
   let half = (given[place / 2u] >> (16u * (place % 2u))) & 0xffffu;
-  values[at] = select(half << 16u, widen(half), parameters[4] == 16u);
+  values[at] = select(half << 16u, bitcast<u32>(widen(half)), parameters[4] == 16u);
 }
