@@ -5,10 +5,9 @@ A worker writes files of random bytes into the origin private file system, and r
 place, into new memory or into memory that is used again; alone, and with the SHA-256 that follows.
 Four files are read at a time, as shards are. Then workers of its own read them in place, compute
 the digests and hand the bytes over, as those of ``web/src/bundle/store_workers.ts`` do: two, and
-WORKERS (4 unless given). How fast SHA-256 is without any reading is measured too: Chromium computes
-the digests of all workers of a page in one thread, so that no way is faster than that. Each line
-has the rate, and in brackets how often it is that of reading as a ``File`` in the same round, with
-SHA-256 or without.
+WORKERS (4 unless given). How fast one worker computes SHA-256 without any reading is measured too.
+Each line has the rate, and in brackets how often it is that of reading as a ``File`` in the same
+round, with SHA-256 or without.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ interface HashedFile {
   data: ArrayBuffer;
   /** SHA-256 in lower-case hexadecimal. */
   digest: string;
-  /** Milliseconds until the digest was there: files wait for each other in some browsers. */
+  /** Milliseconds until the digest was there, in which files may wait for each other. */
   hash: number;
 }
 

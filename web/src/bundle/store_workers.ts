@@ -13,7 +13,7 @@ import type { FetchedFile, KeptFile } from "./kept_file";
 /** The name of such a worker. */
 export const STORE_WORKER = "wsd-store";
 
-/** More are no faster: browsers compute the digests of a page's workers one after another. */
+/** Each has a shard or two in memory; more were not measured. */
 const MOST = 4;
 /** Each worker is started for at least so many files. */
 const FILES_EACH = 4;
