@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,11 @@ from playwright.sync_api import expect
 from http_servers import QuietHandler, serving_folder
 from marks import twelfths
 from pages import before_worker, in_page, kept_files, ready, set_steps
+from speck import SPECK
+from wsd.bundle import builder
+from wsd.compiler.driver import compile_library
 from wsd.runtime import chromium
+from wsd.util.progress import Quiet
 
 MANIFEST = "/models/speck/manifest.json"
 TIMEOUT_MS = 180_000
@@ -277,6 +282,89 @@ def test_of_a_store(visitor, speck, drawn, integrity, name):
             assert [notice in sentence for sentence in said] == [True] * bool(notice)
             assert in_page(page, "draw")["value"] == drawn
             page.close()
+
+
+@pytest.fixture(scope="module")
+def in_shards(speck, tmp_path_factory):
+    """The same model in many shards."""
+    _, checkpoint = speck
+    library = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
+    small = partial(builder.write_shards, shard_bytes=1 << 12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builder, "write_shards", small)
+        folder = tmp_path_factory.mktemp("shards") / "speck"
+        return builder.build_bundle(checkpoint, library, folder, Quiet())
+
+
+# What the page's worker hears of the workers that it starts, kept where the test finds it.
+LISTEN = """() => {
+  globalThis.heard = [];
+  new BroadcastChannel("workers").onmessage = ({ data }) => heard.push(data);
+}"""
+
+
+def is_served_by_workers(page):
+    """Return whether all workers were ended that the page's worker started, and some did something.
+
+    The first answer of each only says that it runs.
+    """
+    heard = Counter(page.evaluate("heard.splice(0)"))
+    return heard["started wsd-store"] == heard["ended"] == 4 and heard["answered"] > 4
+
+
+@pytest.mark.full
+def test_of_files_that_several_workers_keep_and_read(visitor, in_shards, drawn):
+    with serving(in_shards, None) as server:
+        page = visitor.new_page()
+        before_worker(page, "many_cores")
+        open_blank(page, server)
+        page.evaluate(LISTEN)
+        assert in_page(page, "load", MANIFEST) == {"value": True}
+        assert is_served_by_workers(page)
+        assert in_page(page, "unsoundFiles") == []
+        damaged = in_page(page, "damageKeptShard", MANIFEST, "flipped")
+        before = server.counts.copy()
+        assert in_page(page, "load", MANIFEST) == {"value": True}
+        assert [".bin" in name for name in server.counts - before].count(True) == 1
+        assert any(damaged in name for name in server.counts - before)
+        assert ["was damaged" in said for said in in_page(page, "notices")] == [True]
+        assert is_served_by_workers(page)
+        assert in_page(page, "draw")["value"] == drawn
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("fault", range(3))
+def test_of_workers_that_do_not_run(visitor, in_shards, drawn, fault):
+    """The page's worker then reads and keeps all files by itself."""
+    with serving(in_shards, None) as server:
+        page = visitor.new_page()
+        before_worker(page, "failing_workers", FAULT=fault)
+        open_blank(page, server)
+        assert in_page(page, "load", MANIFEST) == {"value": True}
+        assert in_page(page, "unsoundFiles") == []
+        before = server.counts.copy()
+        assert in_page(page, "load", MANIFEST) == {"value": True}
+        assert fetched(server, before) == set()
+        assert in_page(page, "draw")["value"] == drawn
+
+
+@pytest.mark.exhaustive
+def test_of_two_tabs_whose_workers_keep_and_read_the_same_files(visitor, in_shards, drawn):
+    with serving(in_shards, None) as server:
+        pages = [visitor.new_page() for _ in range(2)]
+        for page in pages:
+            before_worker(page, "many_cores")
+            open_blank(page, server)
+        for again in (False, True):
+            before = server.counts.copy()
+            for page in pages:
+                in_page(page, "start", "load", MANIFEST)
+            for page in pages:
+                assert in_page(page, "finished") == {"value": True}
+                assert in_page(page, "notices") == []
+            assert again == (fetched(server, before) == set())
+        assert in_page(pages[0], "unsoundFiles") == []
+        assert [in_page(page, "draw")["value"] for page in pages] == [drawn] * 2
 
 
 @pytest.mark.exhaustive

@@ -123,6 +123,7 @@ export type {
   GenerationResult,
   IntegrityOptions,
   LoadOptions,
+  LoadTimes,
   OnNotice,
   PictureReport,
   PictureSize,

@@ -9,7 +9,7 @@ export class MemoryCache implements FileCache {
   constructor(private readonly room = Infinity) {}
 
   read(key: string): Promise<ArrayBuffer | undefined> {
-    return Promise.resolve(this.kept.get(key));
+    return Promise.resolve(this.kept.get(key)?.slice(0)); // what is read belongs to the reader
   }
 
   write(key: string, data: ArrayBuffer): Promise<void> {

@@ -44,8 +44,15 @@ export function toyRequest(prompt: string, options: Partial<GenerationRequest> =
   return { ...request, ...options };
 }
 
+/** What loading it took, in milliseconds. */
+export const TOY_TIMES = {
+  ...{ start: 1, weights: 2, pipelines: 3 },
+  ...{ fetch: 4, read: 5, hash: 6, write: 7, upload: 8 },
+};
+
 export class ToyPipeline implements Pipeline {
   readonly adapter = { vendor: "none" };
+  readonly loadTimes = TOY_TIMES;
   /** What the next call of generate throws. */
   nextError: Error | undefined;
   failure: WsdError | undefined;

@@ -52,6 +52,7 @@ _STATE = """(awaited) => {
 }"""
 # The names of the page's figures that are the point of a visit; the page's English has them.
 _READY_AFTER, _WHOLE = "Ready after", "Whole picture"
+_POLLING_MS = 100
 _LABELS = ("first visit", "first visit, second picture", "second visit")
 
 
@@ -114,21 +115,24 @@ def visit(bundle: Path, model: str | None, progress: Progress) -> Visits:
         served(bundle) as address,
         tempfile.TemporaryDirectory() as profile,
         open_browser(Path(profile)) as context,
-        progress.stage("pictures", total=len(_LABELS)) as advance,
     ):
         check_gpu(context, f"{address}{SRI}")
         pictures: list[Picture] = []
-        for count in (2, 1):
+        for labels in (_LABELS[:2], _LABELS[2:]):
             with _open(context, f"{address}?{query}") as page:
-                for _ in range(count):
-                    pictures.append(Picture(_LABELS[len(pictures)], _draw(page)))
+                with progress.stage(f"{labels[0]}, loading", total=1) as advance:
+                    _load(page)
                     advance(1)
+                for label in labels:
+                    with progress.stage(f"{label}, drawing", total=1) as advance:
+                        pictures.append(Picture(label, _draw(page)))
+                        advance(1)
     return Visits(described.name, described.dtype, tuple(pictures))
 
 
 @contextmanager
 def _open(context: BrowserContext, address: str) -> Iterator[Page]:
-    """Open the page in a tab of its own, and wait until its model is ready."""
+    """Open the page in a tab of its own."""
     page = context.new_page()
     page.set_default_timeout(0)
     page.goto(address)
@@ -138,11 +142,15 @@ def _open(context: BrowserContext, address: str) -> Iterator[Page]:
             "build the bundle again with this version",
         )
     page.evaluate(_TAKE_COPIES)
+    yield page
+    page.close()
+
+
+def _load(page: Page) -> None:
+    """Wait until the page's model is ready."""
     if _wait(page, _READY, _OFFERED) == _OFFERED:
         page.locator("#load").click()
         _wait(page, _READY)
-    yield page
-    page.close()
 
 
 def _draw(page: Page) -> dict[str, str]:
@@ -167,7 +175,9 @@ def _wait(page: Page, *states: str) -> str:
     Raises:
         RenderError: if it shows an error.
     """
-    found: dict[str, str] = page.wait_for_function(_STATE, arg=states).json_value()
+    # Playwright would ask again at each frame, of which there may be none while the GPU works.
+    asked = page.wait_for_function(_STATE, arg=states, polling=_POLLING_MS)
+    found: dict[str, str] = asked.json_value()
     if "error" in found:
         said = " ".join(found["error"].split())
         raise RenderError(f"the page says: {said}", "`wsd serve` shows it in your own browser")

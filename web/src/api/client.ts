@@ -48,6 +48,7 @@ import type {
   EncodeOptions,
   Generated,
   LoadOptions,
+  LoadTimes,
   OnNotice,
   StageReport,
   TokenCount,
@@ -106,6 +107,8 @@ export class StableDiffusionPipeline {
   readonly manifest: Manifest;
   /** Vendor, architecture and description of the GPU. */
   readonly adapter: Record<string, string>;
+  /** What loading took, when `fromPretrained` loaded it. */
+  readonly loadTimes: LoadTimes;
   readonly #url: string;
   readonly #options: LoadOptions;
   readonly #calls: CallQueue;
@@ -124,10 +127,11 @@ export class StableDiffusionPipeline {
     url: string,
     options: LoadOptions,
     worker: PipelineWorker,
-    { manifest, adapter }: LoadedModel,
+    { manifest, adapter, loadTimes }: LoadedModel,
   ) {
     this.manifest = manifest;
     this.adapter = adapter;
+    this.loadTimes = loadTimes;
     this.#url = url;
     this.#options = options;
     this.#worker = worker;

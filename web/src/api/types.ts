@@ -269,6 +269,29 @@ export interface Generated<Output extends OutputName = "imageData"> extends Gene
   toBlob: (index?: number) => Promise<Blob>;
 }
 
+/**
+ * What loading took, in milliseconds. `start` comes first; then weights arrive while pipelines are
+ * compiled. The last five are sums: several files are worked on at the same time.
+ */
+export interface LoadTimes {
+  /** The manifest, the GPU, the compiled library, the tokenizers: all before the weights. */
+  start: number;
+  /** From then until all weights were on the GPU, and kept in the browser. */
+  weights: number;
+  /** From then until all pipelines were compiled. */
+  pipelines: number;
+  /** Fetching files from the server. */
+  fetch: number;
+  /** Reading files that the browser kept. */
+  read: number;
+  /** Computing digests. */
+  hash: number;
+  /** Writing fetched files to what the browser keeps. */
+  write: number;
+  /** Handing weights to the GPU: time of the worker's own thread. */
+  upload: number;
+}
+
 /** What the pipeline holds; none of it grows from one picture to the next. */
 export interface Usage {
   /** Bytes in GPU buffers now. */

@@ -16,6 +16,7 @@ export interface Loading {
   milliseconds: number;
   /** Bytes of its files, and of those that this browser had kept before. */
   bytes: { total: number; kept: number };
+  times: StableDiffusionPipeline["loadTimes"];
 }
 
 /** What was drawn. */
@@ -58,7 +59,10 @@ export function listFigures(
 ): [string, string][] {
   const { model, size, steps, guidance, images, loading, timings, usage, adapter } = figures;
   const { firstPreview } = timings;
+  const list = (parts: number[]): string =>
+    parts.map((milliseconds) => number(milliseconds / 1000, 2)).join(" · ");
   const { total, kept } = loading.bytes;
+  const { times } = loading;
   return [
     [words.model, `${model.name} ${model.dtype}`],
     [words.figurePicture, `${size.width}×${size.height}`],
@@ -66,6 +70,8 @@ export function listFigures(
     [words.steps, number(steps)],
     [words.guidance, number(guidance)],
     [words.figureReady, seconds(loading.milliseconds)],
+    [words.figureLoading, list([times.start, times.weights, times.pipelines])],
+    [words.figureFiles, list([times.fetch, times.read, times.hash, times.write, times.upload])],
     [words.figureKept, `${bytes(kept)} / ${bytes(total)}`],
     ...(timings.encode === undefined
       ? []

@@ -359,7 +359,8 @@ async function load(model: Preflight, started: number): Promise<void> {
     }
     pipeline = loaded;
     loras.attach(loaded);
-    loadTook = { milliseconds: performance.now() - started, bytes };
+    const { loadTimes: times } = loaded;
+    loadTook = { milliseconds: performance.now() - started, bytes, times };
     ready();
   } catch (error) {
     if (turn === choice) await fail(error);

@@ -1,8 +1,9 @@
 /** A bundle's files, from the browser's cache or from the server; every file is checked. */
 
-import type { OnNotice } from "../api/types";
+import type { LoadTimes, OnNotice } from "../api/types";
 import { download, downloadText, UnreachableError } from "./download";
 import type { OnBytes, TextRequest } from "./download";
+import { mapInOrder } from "../util/concurrency";
 import { IntegrityError, throwIfAborted } from "../util/errors";
 import { accepts, digestAs, parseIntegrity } from "./integrity";
 import type { Integrity } from "./integrity";
@@ -10,16 +11,36 @@ import { makeTransport } from "./transport";
 import type { Transport } from "./transport";
 import { log } from "../util/log";
 import { nameOf } from "../util/secrets";
-import { sha256 } from "./sha256";
+import { hashFile, readKeptFile } from "./kept_file";
+import type { FetchedFile, KeptFile } from "./kept_file";
+import { countWorkers, StoreWorkers } from "./store_workers";
 import { isTextKey, keepAddress, keepText, textKey } from "./kept";
 import type { FileEntry } from "./manifest";
-import { isQuotaError } from "./cache";
+import { isQuotaError, NO_CACHE } from "./cache";
 import type { FileCache } from "./cache";
+
+/** Files that are fetched or read at the same time: two more than there are workers at most. */
+const PARALLEL = 6;
+/** Fetched files that are used already and not written yet. */
+const MOST_WRITES = 4;
 
 /** The files of one model of a bundle; keeps what it fetches. */
 export class BundleFiles {
   /** How many bytes came from the server, and from what the browser keeps. */
   readonly bytes = { fetched: 0, kept: 0 };
+  /** What loading took so far; who loads the model fills in what is not about files. */
+  readonly times: LoadTimes = {
+    ...{ start: 0, weights: 0, pipelines: 0 },
+    ...{ fetch: 0, read: 0, hash: 0, write: 0, upload: 0 },
+  };
+  /** What is being written, by the bytes. */
+  private readonly writes = new Map<ArrayBuffer, Promise<void>>();
+  /** They read and write beside this thread while many files are asked for. */
+  private workers: StoreWorkers | undefined;
+  /** Memory that nobody uses any more, for the next files. */
+  private spare: ArrayBuffer[] = [];
+  /** Kept files that are read before they are asked for, by their digests. */
+  private readonly ahead = new Map<string, Promise<ArrayBuffer | undefined>>();
   /** Whether the browser has no room left; then nothing more is written. */
   private full = false;
 
@@ -38,15 +59,84 @@ export class BundleFiles {
   ) {}
 
   /**
-   * Return a file's bytes. A damaged file is fetched once more, wherever it came from.
+   * Return a file's bytes, once they are kept. A damaged file is fetched once more, wherever it came
+   * from.
    *
    * @param onBytes called with the bytes that have arrived since the last call.
    * @throws IntegrityError if the server's file is damaged.
-   * @throws FetchError if it cannot be fetched.
+   * @throws FetchError if the file does not arrive, or this browser has no memory for it.
    * @throws AbortError if the signal is aborted.
    */
   async get(entry: FileEntry, onBytes: OnBytes, signal?: AbortSignal): Promise<ArrayBuffer> {
-    const kept = await this.fromCache(entry);
+    const data = await this.getEarly(entry, onBytes, signal);
+    await this.writes.get(data);
+    return data;
+  }
+
+  /**
+   * Return files with their bytes, in their order; several are read or fetched at the same time. A
+   * fetched one may still be on its way into what the browser keeps: the caller must not change it, and
+   * must call {@link BundleFiles.finish} at the end.
+   */
+  getAll<Entry extends FileEntry>(
+    entries: readonly Entry[],
+    onBytes: OnBytes,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Entry & { data: ArrayBuffer }> {
+    this.startWorkers(entries.length);
+    if (this.workers !== undefined) this.workers.onRuns = undefined; // nothing more is read ahead
+    return mapInOrder(entries, PARALLEL, async (entry) => {
+      return { ...entry, data: await this.getEarly(entry, onBytes, signal) };
+    });
+  }
+
+  /**
+   * Say which files are asked for next, in their order: workers read the first of them, as far as they
+   * are kept. Nothing is fetched.
+   */
+  readAhead(entries: readonly FileEntry[]): void {
+    this.startWorkers(entries.length);
+    if (this.workers === undefined) return;
+    this.workers.onRuns = () => {
+      for (const entry of entries.slice(0, PARALLEL)) {
+        this.ahead.set(entry.sha256, this.fromCache(entry));
+      }
+    };
+  }
+
+  /** Say that bytes of {@link BundleFiles.getAll} are not needed any more: they may be overwritten. */
+  giveBack(data: ArrayBuffer): void {
+    if (!this.writes.has(data) && this.spare.length < PARALLEL) this.spare.push(data);
+  }
+
+  /** Wait until everything is kept that was fetched, and end the workers. */
+  async finish(): Promise<void> {
+    this.endWorkers();
+    this.ahead.clear();
+    this.spare = [];
+    await Promise.all(this.writes.values());
+  }
+
+  private startWorkers(files: number): void {
+    if (this.cache === NO_CACHE || this.workers !== undefined) return;
+    const count = countWorkers(files);
+    if (count > 0) this.workers = new StoreWorkers(count);
+  }
+
+  private endWorkers(): void {
+    this.workers?.dispose();
+    this.workers = undefined;
+  }
+
+  private async getEarly(
+    entry: FileEntry,
+    onBytes: OnBytes,
+    signal: AbortSignal | undefined,
+  ): Promise<ArrayBuffer> {
+    throwIfAborted(signal);
+    const reading = this.ahead.get(entry.sha256) ?? this.fromCache(entry);
+    this.ahead.delete(entry.sha256);
+    const kept = await reading;
     if (kept !== undefined) {
       log("debug", `${entry.file} is kept in this browser`);
       this.bytes.kept += entry.bytes;
@@ -56,36 +146,68 @@ export class BundleFiles {
     throwIfAborted(signal);
     const data = await this.fromServer(entry, onBytes, signal);
     this.bytes.fetched += entry.bytes;
-    await this.toCache(entry, data);
     return data;
   }
 
   private async fromCache(entry: FileEntry): Promise<ArrayBuffer | undefined> {
-    let data: ArrayBuffer | undefined;
+    let found: KeptFile | undefined;
     try {
-      data = await this.cache.read(entry.sha256);
+      found = await this.readKept(entry);
     } catch {
       return undefined; // a file that cannot be read is fetched like one that is not there
     }
-    if (data === undefined) return undefined;
-    if (data.byteLength === entry.bytes && (await sha256(data)) === entry.sha256) return data;
+    if (found === undefined) return undefined;
+    const { data, digest, read, hash } = found;
+    this.times.read += read;
+    this.times.hash += hash;
+    if (data.byteLength === entry.bytes && digest === entry.sha256) return data;
     this.notice(`${entry.file} was damaged in the browser's cache and is fetched again.`);
     await this.cache.remove(entry.sha256);
     return undefined;
   }
 
+  /** Read a file in another worker if one runs, else here. */
+  private async readKept({ sha256: key, bytes }: FileEntry): Promise<KeptFile | undefined> {
+    const into = this.takeSpare(bytes);
+    const elsewhere = this.workers?.read(key, into);
+    if (elsewhere === undefined) return readKeptFile(this.cache, key, into);
+    // A worker may have ended, or its browser may not let it read.
+    return elsewhere.catch(() => readKeptFile(this.cache, key));
+  }
+
+  /** Memory of so many bytes that is not used any more, if there is some. */
+  private takeSpare(bytes: number): ArrayBuffer | undefined {
+    const fitting = this.spare.findIndex(({ byteLength }) => byteLength === bytes);
+    return fitting < 0 ? undefined : this.spare.splice(fitting, 1)[0];
+  }
+
   private async fromServer(
     entry: FileEntry,
     onBytes: OnBytes,
-    signal?: AbortSignal,
+    signal: AbortSignal | undefined,
   ): Promise<ArrayBuffer> {
     const url = besideAddress(entry.file, this.base);
     const { transport } = this;
     let found = "";
     for (const reload of [false, true]) {
-      const data = await download(url, entry.bytes, onBytes, { signal, reload, transport });
-      found = await sha256(data);
-      if (found === entry.sha256) return data;
+      const began = performance.now();
+      const into = this.takeSpare(entry.bytes);
+      const how = { signal, reload, transport, into };
+      const fetched = await download(url, entry.bytes, onBytes, how);
+      this.times.fetch += performance.now() - began;
+      const checked = await this.check(entry, fetched);
+      if (checked === undefined) {
+        // The worker that had it has ended: it is fetched once more, and checked here.
+        this.endWorkers();
+        onBytes(-entry.bytes);
+        return this.fromServer(entry, onBytes, signal);
+      }
+      const { data, digest, kept } = checked;
+      if (digest === entry.sha256) {
+        if (!kept) await this.startWrite(entry, data);
+        return data;
+      }
+      found = digest;
       onBytes(-entry.bytes);
       if (!reload) this.notice(`${entry.file} arrived damaged and is fetched again.`);
     }
@@ -94,6 +216,38 @@ export class BundleFiles {
         `got ${found.slice(0, 12)}…), twice`,
       "the server's copy is damaged: deploy the bundle anew",
     );
+  }
+
+  /**
+   * Compute a fetched file's digest: in another worker if one runs, which also keeps it, else here.
+   *
+   * @returns undefined if the file is lost with its worker.
+   */
+  private async check(
+    { sha256: key }: FileEntry,
+    fetched: ArrayBuffer,
+  ): Promise<FetchedFile | undefined> {
+    const elsewhere = this.full ? undefined : this.workers?.keep(key, fetched);
+    const checked =
+      elsewhere === undefined
+        ? { ...(await hashFile(fetched)), kept: false, write: 0 }
+        : await elsewhere.catch(() => undefined);
+    this.times.hash += checked?.hash ?? 0;
+    this.times.write += checked?.write ?? 0;
+    return checked;
+  }
+
+  /** Begin to keep a file, once few others are being written. */
+  private async startWrite(entry: FileEntry, data: ArrayBuffer): Promise<void> {
+    while (this.writes.size >= MOST_WRITES) await Promise.race(this.writes.values());
+    const began = performance.now();
+    const write = this.toCache(entry, data)
+      .catch(() => undefined) // a file that cannot be kept is used all the same
+      .then(() => {
+        this.times.write += performance.now() - began;
+        this.writes.delete(data);
+      });
+    this.writes.set(data, write);
   }
 
   private async toCache(entry: FileEntry, data: ArrayBuffer): Promise<void> {

@@ -7,8 +7,13 @@
 
 /** Files by keys, kept from one visit to the next. */
 export interface FileCache {
-  /** Return what is kept under a key; undefined if nothing is. */
-  read(key: string): Promise<ArrayBuffer | undefined>;
+  /**
+   * Return what is kept under a key; undefined if nothing is.
+   *
+   * @param into memory that may be taken for it if it has the right size; new memory, which the system
+   *   must clear, takes about as long as reading.
+   */
+  read(key: string, into?: ArrayBuffer): Promise<ArrayBuffer | undefined>;
   /**
    * Keep bytes; a reader sees all of them or none.
    *
@@ -21,16 +26,23 @@ export interface FileCache {
 
 const FOLDER = "wsd";
 
+/** Where files are written before they get their names: a reader sees all of them or none. */
+const PARTS = "wsd-parts";
+
 /** A file that is open; TypeScript's types for pages lack it, because only workers have it. */
 interface SyncAccess {
   getSize(): number;
   read(into: Uint8Array, options: { at: number }): number;
+  write(data: ArrayBuffer, options: { at: number }): number;
+  truncate(size: number): void;
   close(): void;
 }
 
 /** A handle of a file as workers have it. */
-interface ReadableInPlace {
-  createSyncAccessHandle?: (options: { mode: "read-only" }) => Promise<SyncAccess>;
+interface WorkerFile {
+  createSyncAccessHandle?: (options?: { mode: "read-only" }) => Promise<SyncAccess>;
+  /** Older browsers lack it. */
+  move?: (folder: FileSystemDirectoryHandle, name: string) => Promise<void>;
 }
 
 /**
@@ -40,31 +52,71 @@ interface ReadableInPlace {
  * @returns undefined where there is none; in browsers without the mode `read-only` another tab may
  *   be reading the file.
  */
-async function readInPlace(file: FileSystemFileHandle): Promise<ArrayBuffer | undefined> {
+async function readInPlace(
+  file: FileSystemFileHandle,
+  into: ArrayBuffer | undefined,
+): Promise<ArrayBuffer | undefined> {
   let access: SyncAccess;
   try {
-    const found = await (file as ReadableInPlace).createSyncAccessHandle?.({ mode: "read-only" });
+    const found = await (file as WorkerFile).createSyncAccessHandle?.({ mode: "read-only" });
     if (found === undefined) return undefined;
     access = found;
   } catch {
     return undefined;
   }
   try {
-    const bytes = new Uint8Array(access.getSize());
+    const size = access.getSize();
+    const bytes = new Uint8Array(into?.byteLength === size ? into : new ArrayBuffer(size));
     const count = access.read(bytes, { at: 0 });
-    return count === bytes.length ? bytes.buffer : undefined;
+    return count === size ? bytes.buffer : undefined;
   } finally {
     access.close();
+  }
+}
+
+/**
+ * Write a file by a handle of the file system itself, in another folder, and move it to its own: three
+ * times as fast as a `FileSystemWritableFileStream`, whose bytes pass through another process.
+ *
+ * @returns whether that is possible; only workers have such handles.
+ * @throws DOMException named `QuotaExceededError` if there is no room, and others if the file is open
+ *   elsewhere.
+ */
+async function writeInPlace(
+  folder: FileSystemDirectoryHandle,
+  key: string,
+  data: ArrayBuffer,
+): Promise<boolean> {
+  const able = FileSystemFileHandle.prototype as WorkerFile;
+  if (able.createSyncAccessHandle === undefined || able.move === undefined) return false;
+  const root = await navigator.storage.getDirectory();
+  const parts = await root.getDirectoryHandle(PARTS, { create: true });
+  const part = (await parts.getFileHandle(key, { create: true })) as WorkerFile;
+  try {
+    const access = (await part.createSyncAccessHandle?.())!;
+    try {
+      access.truncate(0); // an earlier visit may have ended while it wrote
+      if (access.write(data, { at: 0 }) < data.byteLength) {
+        throw new DOMException("only a part was written", "QuotaExceededError");
+      }
+    } finally {
+      access.close();
+    }
+    await part.move?.(folder, key);
+    return true;
+  } catch (error) {
+    await parts.removeEntry(key).catch(() => undefined);
+    throw error;
   }
 }
 
 class OpfsCache implements FileCache {
   constructor(private readonly folder: FileSystemDirectoryHandle) {}
 
-  async read(key: string): Promise<ArrayBuffer | undefined> {
+  async read(key: string, into?: ArrayBuffer): Promise<ArrayBuffer | undefined> {
     try {
       const handle = await this.folder.getFileHandle(key);
-      return (await readInPlace(handle)) ?? (await (await handle.getFile()).arrayBuffer());
+      return (await readInPlace(handle, into)) ?? (await (await handle.getFile()).arrayBuffer());
     } catch (error) {
       if (isNamed(error, "NotFoundError")) return undefined;
       throw error;
@@ -72,6 +124,11 @@ class OpfsCache implements FileCache {
   }
 
   async write(key: string, data: ArrayBuffer): Promise<void> {
+    try {
+      if (await writeInPlace(this.folder, key, data)) return;
+    } catch (error) {
+      if (isQuotaError(error)) throw error;
+    }
     const handle = await this.folder.getFileHandle(key, { create: true });
     // The browser writes to a temporary file, which replaces this one when it is closed.
     const writable = await handle.createWritable();
@@ -135,6 +192,13 @@ export async function clearCaches(): Promise<void> {
   for (const cache of [await openOpfs(), await openCacheApi()]) {
     // One by one: the folder itself stays for other tabs, which may be writing to it.
     for (const key of (await cache?.keys()) ?? []) await cache?.remove(key);
+  }
+  try {
+    // What was being written when an earlier visit ended.
+    const root = await navigator.storage.getDirectory();
+    await root.removeEntry(PARTS, { recursive: true });
+  } catch {
+    // There is none, or another tab writes to it.
   }
 }
 

@@ -49,6 +49,8 @@ export interface FileRequest {
   reload?: boolean;
   /** The browser's fetch without headers, unless given. */
   transport?: Transport | undefined;
+  /** Memory of the file's length that it may take. */
+  into?: ArrayBuffer | undefined;
 }
 
 /** The same with defaults filled in. */
@@ -73,9 +75,9 @@ export async function download(
   url: string,
   expected: number,
   onBytes: OnBytes,
-  { signal, reload = false, transport = makeTransport() }: FileRequest = {},
+  { signal, reload = false, transport = makeTransport(), into }: FileRequest = {},
 ): Promise<ArrayBuffer> {
-  const data = allocate(url, expected);
+  const data = into === undefined ? allocate(url, expected) : new Uint8Array(into);
   let length = 0;
   const take = (piece: Uint8Array): void => {
     if (length + piece.length > expected) throw wrongLength(url, expected);

@@ -3,15 +3,13 @@
  * No bundle has it (web/developer.mjs).
  */
 
-import * as Comlink from "comlink";
-
 import type { SafetyReport } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
 import { runBenchmark } from "../diagnostics/benchmark";
 import { alsoRequest } from "../gpu/device";
 import type { TransferSizes } from "../gpu/residency";
-import { registerErrors } from "../worker/error_transfer";
+import { runWorker } from "../worker/run_worker";
 import { WorkerPipeline } from "../worker/worker_pipeline";
 import type { Words } from "../pipeline/text_encoder";
 import {
@@ -66,6 +64,7 @@ class StageWorker extends WorkerPipeline {
 
 export type { StageWorker };
 
-registerErrors();
-alsoRequest("timestamp-query");
-Comlink.expose(new StageWorker());
+runWorker(() => {
+  alsoRequest("timestamp-query");
+  return new StageWorker();
+});

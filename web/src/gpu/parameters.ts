@@ -1,41 +1,53 @@
-/** Loads a component's parameters from its shards onto the GPU. */
+/** Loads components' parameters from their shards onto the GPU. */
 
 import type { OnBytes } from "../bundle/download";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { ComponentEntry, FileEntry, ParameterRecord } from "../bundle/manifest";
-import { mapInOrder } from "../util/concurrency";
 import type { Parameters, Runtime, Tensor } from "./tvm/runtime";
 
-/** Shards that are downloaded at the same time. */
-const PARALLEL = 4;
+/** A component whose parameters are loaded. */
+export type NamedComponent = readonly [name: string, component: ComponentEntry];
 
 /**
- * Fetch a component's shards, check them, and upload its parameters.
+ * Fetch the shards of components, check them, and upload their parameters.
  *
- * Each tensor is uploaded as soon as its last byte has arrived, so that no more than a few
- * shards and one tensor are in memory at a time.
+ * The shards of all components are one row, so that the next component's are read while the last
+ * ones of the one before are uploaded. Each piece of a tensor is uploaded when its shard arrives, and
+ * no more than a few shards are in memory at a time.
  *
  * @param onBytes called with the bytes that have arrived since the last call.
- * @returns the parameters in the order of the component's records; the caller disposes of them.
+ * @returns each component's name, and its parameters in the order of its records, of which the caller
+ *   disposes.
  * @throws FetchError, IntegrityError or AbortError if a shard does not arrive.
  */
-export async function loadParameters(
+export async function* loadParameters(
   runtime: Runtime,
-  component: ComponentEntry,
+  components: readonly NamedComponent[],
   files: BundleFiles,
   onBytes: OnBytes,
   signal?: AbortSignal,
-): Promise<Parameters> {
-  const tensors: Tensor[] = [];
-  const { records } = component;
-  try {
-    const read = readRecords(component, [...records.keys()], files, onBytes, signal);
-    for await (const [index, bytes] of read) {
-      tensors.push(runtime.scope(() => upload(runtime, records[index]!, bytes)));
+): AsyncGenerator<readonly [name: string, parameters: Parameters]> {
+  const rows = components.map(([, component]) => shardsOf(component, allRecords(component)));
+  const arriving = files.getAll(rows.flat(), onBytes, signal);
+  for (const [row, [name, component]] of components.entries()) {
+    const tensors: Tensor[] = [];
+    let parameters: Parameters;
+    try {
+      for (const { start } of rows[row]!) {
+        const { data } = (await arriving.next()).value as ArrivedShard; // they arrive in order
+        const began = performance.now();
+        for (const piece of cut(component, allRecords(component), start, data)) {
+          tensors[piece.index] ??= allocate(runtime, component.records[piece.index]!);
+          runtime.writePart(tensors[piece.index]!, piece.at, piece.bytes);
+        }
+        files.times.upload += performance.now() - began;
+        files.giveBack(data);
+      }
+      parameters = runtime.scope(() => runtime.bundle(tensors));
+    } finally {
+      for (const tensor of tensors) tensor.dispose(); // the bundled tuple keeps its own references
     }
-    return runtime.scope(() => runtime.bundle(tensors));
-  } finally {
-    for (const tensor of tensors) tensor.dispose(); // the bundled tuple keeps its own references
+    yield [name, parameters];
   }
 }
 
@@ -43,7 +55,7 @@ export async function loadParameters(
 export interface ReadAgain {
   /** Called with the bytes that have arrived since the last call. */
   onBytes: OnBytes;
-  /** Called with the index of each record, and its bytes, which are a view of a shard. */
+  /** Called with the index of each record, and its bytes, which may be a view of a shard. */
   onRecord: (index: number, bytes: Uint8Array) => void;
   signal: AbortSignal | undefined;
 }
@@ -62,9 +74,22 @@ export async function restoreParameters(
   files: BundleFiles,
   { onBytes, onRecord, signal }: ReadAgain,
 ): Promise<void> {
-  for await (const [index, bytes] of readRecords(component, indices, files, onBytes, signal)) {
-    write(runtime, parameters, index, bytes);
-    onRecord(index, bytes);
+  const arriving = files.getAll(shardsOf(component, indices), onBytes, signal);
+  let whole = new Uint8Array(0); // the bytes of a record that lies in several shards
+  for await (const { start, data } of arriving) {
+    for (const { index, at, bytes } of cut(component, indices, start, data)) {
+      const length = component.records[index]!.bytes;
+      let record = bytes;
+      if (bytes.length < length) {
+        if (at === 0) whole = new Uint8Array(length);
+        whole.set(bytes, at);
+        if (at + bytes.length < length) continue;
+        record = whole;
+      }
+      write(runtime, parameters, index, record);
+      onRecord(index, record);
+    }
+    files.giveBack(data);
   }
 }
 
@@ -77,13 +102,18 @@ function write(runtime: Runtime, parameters: Parameters, index: number, bytes: U
 
 /** Count the bytes of the shards that hold some of a component's records. */
 export function countShardBytes(component: ComponentEntry, indices: readonly number[]): number {
-  return shardsOf(component, indices).reduce((sum, { shard }) => sum + shard.bytes, 0);
+  return shardsOf(component, indices).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** A shard, and where in the component's stream of bytes it begins. */
-interface PlacedShard {
-  shard: FileEntry;
+interface PlacedShard extends FileEntry {
   start: number;
+}
+
+type ArrivedShard = PlacedShard & { data: ArrayBuffer };
+
+function allRecords({ records }: ComponentEntry): number[] {
+  return [...records.keys()];
 }
 
 /** List the shards in which some of a component's records lie, in order. */
@@ -95,63 +125,48 @@ function shardsOf({ shards, records }: ComponentEntry, indices: readonly number[
   for (const shard of shards) {
     const end = start + shard.bytes;
     while (next < wanted.length && wanted[next]!.offset + wanted[next]!.bytes <= start) next += 1;
-    if (next < wanted.length && wanted[next]!.offset < end) found.push({ shard, start });
+    if (next < wanted.length && wanted[next]!.offset < end) found.push({ ...shard, start });
     start = end;
   }
   return found;
 }
 
+/** The part of a record that lies in a shard. */
+interface Piece {
+  /** The record's. */
+  index: number;
+  /** Where in the record it begins. */
+  at: number;
+  /** A view of the shard. */
+  bytes: Uint8Array;
+}
+
 /**
- * Read records from a component's shards, in order; shards in which none of them lies are not fetched.
+ * Cut a shard into the pieces of the records that lie in it. Shards end between two words of 32 bits,
+ * as records do, so that each piece can be written by itself.
  *
- * @returns each record's index, and its bytes, which are a view of a shard.
+ * @param indices of the records that are wanted, in order.
+ * @param start where in the component's stream of bytes the shard begins.
  */
-async function* readRecords(
-  component: ComponentEntry,
+function* cut(
+  { records }: ComponentEntry,
   indices: readonly number[],
-  files: BundleFiles,
-  onBytes: OnBytes,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<readonly [number, Uint8Array]> {
-  const places = shardsOf(component, indices);
-  let pending = new Uint8Array(0);
-  let offset = 0; // position of the first pending byte in the component's stream of bytes
-  let next = 0;
-  const shards = mapInOrder(places, PARALLEL, async ({ shard, start }) => {
-    return {
-      start,
-      data: new Uint8Array(await files.get(shard, onBytes, signal)),
-    };
-  });
-  for await (const { start, data } of shards) {
-    const follows = pending.length > 0 && offset + pending.length === start;
-    pending = follows ? concatenate(pending, data) : data;
-    if (!follows) offset = start;
-    for (; next < indices.length; next++) {
-      const index = indices[next]!;
-      const record = component.records[index]!;
-      const from = record.offset - offset;
-      if (from + record.bytes > pending.length) {
-        const kept = Math.min(from, pending.length);
-        pending = pending.slice(kept);
-        offset += kept;
-        break;
-      }
-      yield [index, pending.subarray(from, from + record.bytes)];
-    }
+  start: number,
+  data: ArrayBuffer,
+): Generator<Piece> {
+  const end = start + data.byteLength;
+  for (const index of indices) {
+    const { offset, bytes } = records[index]!;
+    const from = Math.max(offset, start);
+    const to = Math.min(offset + bytes, end);
+    if (from >= to) continue;
+    yield { index, at: from - offset, bytes: new Uint8Array(data, from - start, to - from) };
   }
 }
 
-/** Upload a parameter; compiled functions read all but float32 as 32-bit words. */
-function upload(runtime: Runtime, { shape, dtype }: ParameterRecord, bytes: Uint8Array): Tensor {
-  return dtype === "float32"
-    ? runtime.upload(bytes, shape, dtype)
-    : runtime.upload(bytes, [bytes.length / 4], "uint32");
-}
-
-function concatenate(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
-  const joined = new Uint8Array(first.length + second.length);
-  joined.set(first);
-  joined.set(second, first.length);
-  return joined;
+/** Make the tensor of a parameter; compiled functions read all but float32 as 32-bit words. */
+function allocate(runtime: Runtime, { shape, dtype, bytes }: ParameterRecord): Tensor {
+  return runtime.scope(() =>
+    dtype === "float32" ? runtime.empty(shape, dtype) : runtime.empty([bytes / 4], "uint32"),
+  );
 }

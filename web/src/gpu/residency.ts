@@ -147,6 +147,7 @@ export class ResidentComponents {
       if (this.runtime.failure === undefined) this.evict(changed.map(({ name }) => name));
       throw error;
     } finally {
+      await this.files.finish();
       if (this.runtime.failure === undefined) staging.dispose();
     }
   }
@@ -170,19 +171,35 @@ export class ResidentComponents {
       (loaded, total) => report({ stage: "parameters", loaded, total }),
       total,
     );
-    for (const [name, component] of entries) {
-      const loaded = await loadParameters(this.runtime, component, this.files, onBytes, signal);
-      const staging = new Staging(this.runtime.context, this.transfer.slotBytes);
-      try {
-        await this.patchComponent(name, loaded, undefined, staging, signal);
-        await staging.finish();
-      } catch (error) {
-        if (this.runtime.failure === undefined) loaded.dispose();
-        throw error;
-      } finally {
-        if (this.runtime.failure === undefined) staging.dispose();
+    const { runtime, files } = this;
+    try {
+      for await (const [name, loaded] of loadParameters(runtime, entries, files, onBytes, signal)) {
+        await this.patchLoaded(name, loaded, signal);
+        this.resident.set(name, loaded);
       }
-      this.resident.set(name, loaded);
+      // What was handed to the GPU's process is on the GPU when that says so.
+      if (entries.length > 0) await runtime.context.device.queue.onSubmittedWorkDone();
+    } finally {
+      await files.finish();
+    }
+  }
+
+  /** Patch a component that was just loaded, as the LoRAs say that are in use; free it on failure. */
+  private async patchLoaded(
+    name: string,
+    loaded: Parameters,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if ((this.patches.get(name) ?? NO_PATCHES).size === 0) return;
+    const staging = new Staging(this.runtime.context, this.transfer.slotBytes);
+    try {
+      await this.patchComponent(name, loaded, undefined, staging, signal);
+      await staging.finish();
+    } catch (error) {
+      if (this.runtime.failure === undefined) loaded.dispose();
+      throw error;
+    } finally {
+      if (this.runtime.failure === undefined) staging.dispose();
     }
   }
 

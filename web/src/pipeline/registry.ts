@@ -5,13 +5,21 @@ import type { WsdError } from "../util/errors";
 import type { WeightPatches } from "../adapters/patch";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
-import type { GenerationResult, LoadOptions, SafetyReport, TokenCount, Usage } from "../api/types";
+import type {
+  GenerationResult,
+  LoadOptions,
+  LoadTimes,
+  SafetyReport,
+  TokenCount,
+  Usage,
+} from "../api/types";
 import { BundleFiles } from "../bundle/bundle_files";
 import { chooseEncoders } from "../bundle/encoders";
 import { NO_CACHE, openCache } from "../bundle/cache";
 import { fetchManifest } from "../bundle/deployment";
 import { mergeSettings, pageSettings } from "../bundle/inference_settings";
 import { fileSizes } from "../bundle/kept";
+import { textComponents } from "../bundle/manifest";
 import type { EntryPoint, Manifest, Size } from "../bundle/manifest";
 import type { Seed } from "../settings/seed";
 import { makeTransport } from "../bundle/transport";
@@ -28,6 +36,8 @@ export interface Pipeline {
   readonly manifest: Manifest;
   /** Vendor, architecture and description of the GPU. */
   readonly adapter: Record<string, string>;
+  /** What loading took; the files of what is loaded later are added. */
+  readonly loadTimes: LoadTimes;
   /** Why nothing can be drawn any more, because the GPU is lost; undefined while it is not. */
   readonly failure: WsdError | undefined;
   /**
@@ -167,7 +177,14 @@ export async function loadPipeline(
   const files = new BundleFiles(url, cache, fileSizes(manifest), notice, transport);
   const meter = meterLoading(manifest, { ...options, offload: given.swapper?.enabled });
   const measured = { ...options, onProgress: meter.onStage };
-  const pipeline = await factory({ manifest, files, options: measured });
+  files.times.start = performance.now() - started;
+  files.readAhead(textComponents(manifest).flatMap((name) => manifest.components[name]!.shards));
+  let pipeline: Pipeline;
+  try {
+    pipeline = await factory({ manifest, files, options: measured });
+  } finally {
+    await files.finish();
+  }
   meter.finish();
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   log(

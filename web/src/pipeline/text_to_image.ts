@@ -8,7 +8,14 @@ import type { WeightPatches } from "../adapters/patch";
 import { toBlobs } from "../api/generated";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnStage } from "../api/progress";
-import type { GenerationResult, SafetyReport, Timings, TokenCount, Usage } from "../api/types";
+import type {
+  GenerationResult,
+  LoadTimes,
+  SafetyReport,
+  Timings,
+  TokenCount,
+  Usage,
+} from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import type { EntryPoint, Manifest, Role, SchedulerConstants, Size } from "../bundle/manifest";
 import type { MemorySettings } from "../bundle/inference_settings";
@@ -71,6 +78,7 @@ type PredictionPlan = Pick<Guidance, "interval" | "cacheInterval">;
  */
 export async function loadTextToImage(source: ModelSource): Promise<TextToImagePipeline> {
   const { manifest, files, options } = source;
+  const began = performance.now();
   const { signal, onProgress: report = ignore } = options;
   const model = await Model.load(source, report, signal);
   try {
@@ -98,6 +106,7 @@ export async function loadTextToImage(source: ModelSource): Promise<TextToImageP
       );
     }
     const checks = options.safetyChecker ?? false;
+    files.times.start += performance.now() - began;
     await model.runtime.guard(() => pipeline.makeReady(size, checks, report, signal));
     return pipeline;
   } catch (error) {
@@ -126,6 +135,10 @@ export class TextToImagePipeline implements Pipeline {
     return this.model.adapter;
   }
 
+  get loadTimes(): LoadTimes {
+    return this.files.times;
+  }
+
   get failure(): WsdError | undefined {
     return this.model.runtime.failure;
   }
@@ -144,6 +157,7 @@ export class TextToImagePipeline implements Pipeline {
     this.checkSize(size);
     const { manifest, components } = this.model;
     const more: Role[] = checks ? ["safety_checker"] : [];
+    const began = performance.now();
     // The weights' progress is reported first, because with a large model they take longest.
     let weightsLoaded = false;
     const reportLater: OnStage = (event) => {
@@ -153,11 +167,14 @@ export class TextToImagePipeline implements Pipeline {
       if (components.offload) await components.need("text_encoder", report, either);
       else await components.needAll(report, either, more);
       weightsLoaded = true;
+      this.files.times.weights = performance.now() - began;
     };
     const guided = this.isGuided(size, manifest.defaults.guidance_scale);
     const functions = this.textFunctions(size, guided, [1]);
-    const prepare = async (either: AbortSignal): Promise<void> =>
-      this.prepare(size, functions, undefined, reportLater, either);
+    const prepare = async (either: AbortSignal): Promise<void> => {
+      await this.prepare(size, functions, undefined, reportLater, either);
+      this.files.times.pipelines = performance.now() - began;
+    };
     await runTogether([loadWeights, prepare], signal);
     throwIfAborted(signal); // the caller may have aborted in the last progress callback
   }

@@ -10,6 +10,7 @@ import type { OnProgress, ProgressEvent } from "../api/progress";
 import type {
   GenerationResult,
   LoadOptions,
+  LoadTimes,
   OnNotice,
   StageReport,
   TokenCount,
@@ -42,6 +43,7 @@ export interface LoadedModel {
   manifest: Manifest;
   /** Vendor, architecture and description of the GPU. */
   adapter: Record<string, string>;
+  loadTimes: LoadTimes;
 }
 
 /**
@@ -78,9 +80,9 @@ export class WorkerPipeline {
     this.recovering = recovering;
     const { report, delivered } = makeReporter(onProgress);
     return this.cancellable(call, async (signal) => {
-      const { manifest, adapter } = await recovering.load(report, signal);
+      const { manifest, adapter, loadTimes } = await recovering.load(report, signal);
       await delivered();
-      return { manifest, adapter };
+      return { manifest, adapter, loadTimes };
     });
   }
 

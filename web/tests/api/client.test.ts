@@ -31,7 +31,7 @@ import { writeSafetensors } from "../safetensors_file";
 import type { Answer } from "../server";
 import { status, whole, withServer } from "../server";
 import { withToyBundle } from "../toy_bundle";
-import { ToyPipeline } from "../toy_pipeline";
+import { TOY_TIMES, ToyPipeline } from "../toy_pipeline";
 
 /** What happens to a picture when its turn comes; a test ends it. */
 interface Picture {
@@ -794,8 +794,11 @@ test("a pipeline can be looked at, and says nothing of how it was loaded", async
   const seen = JSON.stringify(pipe) + inspect(pipe, { depth: 9, showHidden: true });
   expect(seen).toContain("toy");
   expect(seen).not.toContain("secret");
-  expect(Object.keys(pipe).sort()).toEqual(["adapter", "manifest"]);
-  expect(structuredClone(pipe)).toMatchObject({ adapter: { vendor: "none" } });
+  expect(Object.keys(pipe).sort()).toEqual(["adapter", "loadTimes", "manifest"]);
+  expect(structuredClone(pipe)).toMatchObject({
+    adapter: { vendor: "none" },
+    loadTimes: TOY_TIMES,
+  });
   await pipe.unload();
 });
 

@@ -52,6 +52,16 @@ vi.mock("../../src/index", async (original) => {
   };
   const pipeline = {
     adapter: {},
+    loadTimes: {
+      start: 1,
+      weights: 1,
+      pipelines: 1,
+      fetch: 1,
+      read: 1,
+      hash: 1,
+      write: 1,
+      upload: 1,
+    },
     loras: [],
     generate: (_prompt: string, options: object) =>
       call(model.draws, options, { ...drawn, safety: model.checks.safety }),

@@ -390,6 +390,8 @@ export function arabic({
     figurePicture: "الصورة",
     figureImages: "الصور",
     figureReady: "جاهز بعد",
+    figureLoading: "الثواني: البدء · الأوزان · البرامج",
+    figureFiles: "ثواني الملفات: التنزيل · القراءة · الفحص · الكتابة · الرفع",
     figureKept: "ملفات محفوظة من قبل",
     figureEncoding: "قراءة الصورة",
     figureText: "النص",

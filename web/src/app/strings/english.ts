@@ -376,6 +376,8 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
     figurePicture: "Picture",
     figureImages: "Pictures",
     figureReady: "Ready after",
+    figureLoading: "Seconds: start · weights · pipelines",
+    figureFiles: "Seconds of files: fetch · read · hash · write · upload",
     figureKept: "Files kept before",
     figureEncoding: "Reading the picture",
     figureText: "Text",

@@ -385,6 +385,8 @@ export function german({
     figurePicture: "Bild",
     figureImages: "Bilder",
     figureReady: "Bereit nach",
+    figureLoading: "Sekunden: Start · Gewichte · Pipelines",
+    figureFiles: "Sekunden der Dateien: holen · lesen · Hash · schreiben · hochladen",
     figureKept: "Dateien, die schon da waren",
     figureEncoding: "Bild lesen",
     figureText: "Text",

@@ -112,6 +112,16 @@ export class Runtime {
     tensor.copyFromRawBytes(bytes);
   }
 
+  /**
+   * Replace a part of the values of a tensor that no recorded command uses.
+   *
+   * @param at where in the tensor it begins, in bytes: a multiple of 4, as is the number of bytes.
+   */
+  writePart(tensor: Tensor, at: number, bytes: Uint8Array): void {
+    const { device } = this.context;
+    device.queue.writeBuffer(this.bufferOf(tensor), at, bytes as Uint8Array<ArrayBuffer>);
+  }
+
   /** The buffer of a GPU tensor. */
   bufferOf(tensor: Tensor): GPUBuffer {
     return this.context.buffer(tensor.getDataPtr());
