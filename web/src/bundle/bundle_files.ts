@@ -11,7 +11,7 @@ import type { Transport } from "./transport";
 import { log } from "../util/log";
 import { nameOf } from "../util/secrets";
 import { sha256 } from "./sha256";
-import { isTextKey, keepAddress, keepText, textKey } from "./kept";
+import { isTextKey, isTuningKey, keepAddress, keepText, textKey } from "./kept";
 import type { FileEntry } from "./manifest";
 import { isQuotaError } from "./cache";
 import type { FileCache } from "./cache";
@@ -31,7 +31,7 @@ export class BundleFiles {
    */
   constructor(
     private readonly base: string,
-    private readonly cache: FileCache,
+    readonly cache: FileCache,
     private readonly keep: ReadonlyMap<string, unknown>,
     private readonly notice: OnNotice,
     private readonly transport: Transport = makeTransport(),
@@ -113,7 +113,7 @@ export class BundleFiles {
   /** Remove files of other models. @returns whether any is gone; another tab may hold them. */
   private async makeRoom(): Promise<boolean> {
     const keys = await this.cache.keys();
-    const others = keys.filter((key) => !this.keep.has(key) && !isTextKey(key));
+    const others = keys.filter((key) => !this.keep.has(key) && !isTextKey(key) && !isTuningKey(key));
     for (const key of others) await this.cache.remove(key);
     const left = new Set(await this.cache.keys());
     return others.some((key) => !left.has(key));

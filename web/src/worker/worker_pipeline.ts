@@ -7,6 +7,7 @@ import type { LoadedLora } from "../api/lora";
 import type { InversionOptions } from "../api/inversion";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnProgress, ProgressEvent } from "../api/progress";
+import type { TuneOptions, TuneReport } from "../api/tuning";
 import type {
   GenerationResult,
   LoadOptions,
@@ -21,6 +22,7 @@ import type { Inversion } from "../pipeline/inversion";
 import type { GenerationRequest, RequestTexts } from "../pipeline/generation_request";
 import type { Words } from "../pipeline/text_encoder";
 import type { Seed } from "../settings/seed";
+import { UnsupportedError } from "../util/errors";
 import { setLogLevel } from "../util/log";
 import { BUILD } from "../util/version";
 import { fetchOverPage } from "./page_fetch";
@@ -182,6 +184,20 @@ export class WorkerPipeline {
     return reports;
   }
 
+  /** Only the worker of the npm package and that of the developers' build can tune. */
+  tune(
+    _call: number,
+    _options: Pick<TuneOptions, "seconds" | "again">,
+    _onProgress: OnProgress,
+  ): Promise<TuneReport> {
+    return Promise.reject(
+      new UnsupportedError(
+        "the worker of a bundle's page cannot tune",
+        "tune with the npm package and its worker, or with `wsd bench --tune`",
+      ),
+    );
+  }
+
   async usage(call: number): Promise<Usage> {
     return this.cancellable(call, (signal) => this.recovering!.usage(signal));
   }
@@ -202,7 +218,7 @@ export class WorkerPipeline {
   }
 
   /** Do a call's work, and wait until the page has got its last report. */
-  private async reported<Result>(
+  protected async reported<Result>(
     call: number,
     onProgress: OnProgress,
     work: (

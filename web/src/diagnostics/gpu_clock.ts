@@ -1,0 +1,116 @@
+/** Measures the GPU time of work: by the GPU's own clock, or else by when the work is done. */
+
+import type { Runtime } from "../gpu/tvm/runtime";
+
+/** Times work on a GPU. */
+export interface GpuClock {
+  /** By how many milliseconds a time may be wrong. */
+  readonly resolution: number;
+  /** Milliseconds that a measurement should take, so that this matters little. */
+  readonly span: number;
+  /** Do several kinds of work one after another; returns the milliseconds of each. */
+  time(works: readonly (() => void)[]): Promise<number[]>;
+}
+
+/**
+ * Milliseconds: browsers round the GPU's clock to 0.1, so that pages cannot watch each other by it. Of a
+ * clock without it, it is how late a page may learn that work is done.
+ */
+const [TICK, LATENESS] = [0.1, 1];
+/** How many times as long as its resolution a measurement of each clock should take. */
+const [TICKS, WAITS] = [50, 25];
+
+/** Make the best clock that a device has. */
+export function makeClock(runtime: Runtime): GpuClock {
+  const byGpu = hasTimestamps(runtime);
+  const time = async (works: readonly (() => void)[]): Promise<number[]> =>
+    (await timeOnGpu(runtime, works)) ?? timeByWaiting(runtime, works);
+  return byGpu
+    ? { resolution: TICK, span: TICK * TICKS, time }
+    : { resolution: LATENESS, span: LATENESS * WAITS, time };
+}
+
+function hasTimestamps({ context }: Runtime): boolean {
+  return context.collectsCommands && context.device.features.has("timestamp-query");
+}
+
+/**
+ * Measure the GPU time, in milliseconds, of several kinds of work, all of it submitted at once.
+ *
+ * @returns null on a device without timestamps, and where it cannot be one submission.
+ */
+export async function timeOnGpu(
+  runtime: Runtime,
+  works: readonly (() => void)[],
+): Promise<number[] | null> {
+  if (!hasTimestamps(runtime)) return null;
+  const { context } = runtime;
+  await runtime.sync();
+  const stamps = new Timestamps(context.device, works.length + 1);
+  const whole = context.recordAsOne((encoder) => stamps.mark(encoder), works);
+  await runtime.sync();
+  const times = await stamps.read();
+  return whole ? times.slice(1).map((time, index) => time - times[index]!) : null;
+}
+
+/** Measure by the page's clock, from recording to the moment at which the GPU has done it. */
+async function timeByWaiting(
+  runtime: Runtime,
+  works: readonly (() => void)[],
+): Promise<number[]> {
+  const times: number[] = [];
+  for (const work of works) {
+    await runtime.sync();
+    const started = performance.now();
+    work();
+    await runtime.sync();
+    times.push(performance.now() - started);
+  }
+  return times;
+}
+
+/** Readings of the GPU's clock between some commands. */
+class Timestamps {
+  private readonly set: GPUQuerySet;
+  private marks = 0;
+
+  constructor(
+    private readonly device: GPUDevice,
+    count: number,
+  ) {
+    this.set = device.createQuerySet({ type: "timestamp", count });
+  }
+
+  /** Record the next reading. */
+  mark(encoder: GPUCommandEncoder): void {
+    const timestampWrites = { querySet: this.set, beginningOfPassWriteIndex: this.marks++ };
+    encoder.beginComputePass({ timestampWrites }).end();
+  }
+
+  /** Return the readings in milliseconds, those that were not recorded as 0. */
+  async read(): Promise<number[]> {
+    return (await readStamps(this.device, this.set)).map((stamp) => Number(stamp) / 1e6);
+  }
+}
+
+/** Read a query set's timestamps, in nanoseconds, and destroy it. */
+export async function readStamps(device: GPUDevice, set: GPUQuerySet): Promise<bigint[]> {
+  const size = 8 * set.count;
+  const resolved = device.createBuffer({
+    size,
+    usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+  });
+  const copy = device.createBuffer({
+    size,
+    usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+  });
+  const encoder = device.createCommandEncoder();
+  encoder.resolveQuerySet(set, 0, set.count, resolved, 0);
+  encoder.copyBufferToBuffer(resolved, 0, copy, 0, size);
+  device.queue.submit([encoder.finish()]);
+  await copy.mapAsync(GPUMapMode.READ);
+  const stamps = [...new BigUint64Array(copy.getMappedRange())];
+  for (const buffer of [resolved, copy]) buffer.destroy();
+  set.destroy();
+  return stamps;
+}
