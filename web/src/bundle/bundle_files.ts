@@ -113,7 +113,9 @@ export class BundleFiles {
   /** Remove files of other models. @returns whether any is gone; another tab may hold them. */
   private async makeRoom(): Promise<boolean> {
     const keys = await this.cache.keys();
-    const others = keys.filter((key) => !this.keep.has(key) && !isTextKey(key) && !isTuningKey(key));
+    const others = keys.filter(
+      (key) => !this.keep.has(key) && !isTextKey(key) && !isTuningKey(key),
+    );
     for (const key of others) await this.cache.remove(key);
     const left = new Set(await this.cache.keys());
     return others.some((key) => !left.has(key));

@@ -91,7 +91,9 @@ export function decide(
   const best = medians.reduce((one, other) => (other.time < one.time ? other : one));
   const saved = before - best.time;
   const taken = saved > MARGIN * before && saved > resolution;
-  return taken ? { candidate: best.candidate, gain: before / best.time } : { candidate: 0, gain: 1 };
+  return taken
+    ? { candidate: best.candidate, gain: before / best.time }
+    : { candidate: 0, gain: 1 };
 }
 
 /** The median, so that one pause of the machine does not count. */

@@ -54,10 +54,7 @@ export async function timeOnGpu(
 }
 
 /** Measure by the page's clock, from recording to the moment at which the GPU has done it. */
-async function timeByWaiting(
-  runtime: Runtime,
-  works: readonly (() => void)[],
-): Promise<number[]> {
+async function timeByWaiting(runtime: Runtime, works: readonly (() => void)[]): Promise<number[]> {
   const times: number[] = [];
   for (const work of works) {
     await runtime.sync();

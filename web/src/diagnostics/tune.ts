@@ -413,12 +413,10 @@ class Tuner {
         return { variant, kernel: await this.compile(name, variant, sources) };
       }),
     );
-    const chosen = names.map(
-      (name): Running => ({
-        variant: launcher.runs(name),
-        kernel: runtime.pipelines.kernel(name),
-      }),
-    );
+    const chosen = names.map((name): Running => ({
+      variant: launcher.runs(name),
+      kernel: runtime.pipelines.kernel(name),
+    }));
     const useAll = (all: readonly Running[]): void =>
       all.forEach(({ variant, kernel }, index) => this.use(names[index]!, variant, kernel));
     const runWith = (all: readonly Running[]) => (): void => {

@@ -121,16 +121,7 @@ export class Model {
     }
     const components = new ResidentComponents(runtime, manifest, files, memory.swapper);
     const { limits } = device;
-    return new Model(
-      manifest,
-      runtime,
-      components,
-      adapter,
-      limits,
-      memory,
-      identity,
-      launcher,
-    );
+    return new Model(manifest, runtime, components, adapter, limits, memory, identity, launcher);
   }
 
   /**

@@ -46,11 +46,27 @@ export interface LoadedModel {
   adapter: Record<string, string>;
 }
 
+/** See `StableDiffusionPipeline.tune`. */
+export type Tune = (
+  call: number,
+  options: Pick<TuneOptions, "seconds" | "again">,
+  onProgress: OnProgress,
+) => Promise<TuneReport>;
+
 /**
  * A pipeline whose arguments and results can be sent between threads. Signals cannot, so the
  * page gives each call a number, and {@link abort} cancels the call of a number.
  */
 export class WorkerPipeline {
+  /** Tune the model; only the workers of the npm package and of the developers' build can. */
+  readonly tune: Tune = () =>
+    Promise.reject(
+      new UnsupportedError(
+        "the worker of a bundle's page cannot tune",
+        "tune with the npm package and its worker, or with `wsd bench --tune`",
+      ),
+    );
+
   private recovering: RecoveringPipeline | undefined;
   /** What cancels the calls that are under way. */
   private readonly controllers = new Map<number, AbortController>();
@@ -182,20 +198,6 @@ export class WorkerPipeline {
     );
     await delivered();
     return reports;
-  }
-
-  /** Only the worker of the npm package and that of the developers' build can tune. */
-  tune(
-    _call: number,
-    _options: Pick<TuneOptions, "seconds" | "again">,
-    _onProgress: OnProgress,
-  ): Promise<TuneReport> {
-    return Promise.reject(
-      new UnsupportedError(
-        "the worker of a bundle's page cannot tune",
-        "tune with the npm package and its worker, or with `wsd bench --tune`",
-      ),
-    );
   }
 
   async usage(call: number): Promise<Usage> {

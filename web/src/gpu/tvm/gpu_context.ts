@@ -147,10 +147,7 @@ export class GpuContext {
    * @param mark records the caller's command.
    * @returns whether it is one submission; not if tvmjs had to submit early, for a copy.
    */
-  recordAsOne(
-    mark: (encoder: GPUCommandEncoder) => void,
-    works: readonly (() => void)[],
-  ): boolean {
+  recordAsOne(mark: (encoder: GPUCommandEncoder) => void, works: readonly (() => void)[]): boolean {
     const { context } = this;
     const encoder = (context.pendingEncoder = this.device.createCommandEncoder());
     this.holding = true;
