@@ -12,9 +12,9 @@ import { keepTuning, readTuning } from "../bundle/kept_tuning";
 import type { Tuning } from "../bundle/kept_tuning";
 import type { EntryPoint, Role } from "../bundle/manifest";
 import { hasBuffersFor } from "../gpu/buffer_limits";
+import { findChoices, standardChoice, trimLauncher, variantOf } from "../gpu/kernel_candidates";
 import type { KernelLauncher } from "../gpu/kernel_launcher";
 import type { Variant } from "../gpu/kernel_table";
-import { GENERATED_CHOICE } from "../gpu/kernel_variants";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Kernel } from "../gpu/tvm/gpu_context";
 import type { Tensor } from "../gpu/tvm/runtime";
@@ -103,7 +103,7 @@ export async function tuneModel(
         await keep();
       }
     } finally {
-      if (model.runtime.failure === undefined) launcher.trim();
+      if (model.runtime.failure === undefined) trimLauncher(launcher);
     }
     kept = await keep();
   }
@@ -134,11 +134,6 @@ function findFunctions({ manifest, runtime, limits }: Model): EntryPoint[] {
   );
 }
 
-/** What runs in a kernel unless something else is preferred. */
-function standardChoice(launcher: KernelLauncher, kernel: string): VariantChoice {
-  return launcher.choices(kernel)[0] ?? GENERATED_CHOICE;
-}
-
 /** Count the kernels in which another variant runs than would run otherwise. */
 function countChanged(
   launcher: KernelLauncher,
@@ -150,7 +145,7 @@ function countChanged(
 
 function isChanged(launcher: KernelLauncher, kernel: string, choice: VariantChoice): boolean {
   const standard = standardChoice(launcher, kernel);
-  return launcher.find(kernel, choice) !== launcher.find(kernel, standard);
+  return variantOf(launcher, kernel, choice) !== variantOf(launcher, kernel, standard);
 }
 
 /** Milliseconds that functions take of a picture of the model's default steps. */
@@ -285,7 +280,7 @@ class Tuner {
   ): Promise<boolean> {
     const { launcher, decided, clock, budget, signal } = this;
     const { pipelines } = this.model.runtime;
-    const find = (kernel: string): VariantChoice[] => launcher.choices(kernel);
+    const find = (kernel: string): VariantChoice[] => findChoices(launcher, kernel);
     const units = planUnits(calls, launcher.table, find, decided);
     const running = units.map((unit) => unit.calls.map(({ kernel }) => pipelines.kernel(kernel)));
     const times = await clock.time(
@@ -317,8 +312,11 @@ class Tuner {
       if (fastest === undefined) return false;
       const { choices, kernels } = candidates[fastest.candidate]!;
       unit.calls.forEach(({ kernel }, index) => {
-        before.set(kernel, { variant: launcher.runs(kernel), kernel: pipelines.kernel(kernel) });
-        this.use(kernel, launcher.find(kernel, choices[index]!), kernels[index]!);
+        before.set(kernel, {
+          variant: launcher.running.get(kernel),
+          kernel: pipelines.kernel(kernel),
+        });
+        this.use(kernel, variantOf(launcher, kernel, choices[index]!), kernels[index]!);
         this.tuning.choices[kernel] = choices[index]!;
         decided.add(kernel);
       });
@@ -335,7 +333,7 @@ class Tuner {
       candidates.map(async (choices): Promise<Compiled[]> => {
         try {
           const kernels = calls.map(({ kernel }, index) =>
-            this.compile(kernel, this.launcher.find(kernel, choices[index]!), sources),
+            this.compile(kernel, variantOf(this.launcher, kernel, choices[index]!), sources),
           );
           return [{ choices, kernels: await Promise.all(kernels) }];
         } catch (error) {
@@ -355,7 +353,7 @@ class Tuner {
   ): Promise<Kernel> {
     const { launcher } = this;
     const { context, pipelines } = this.model.runtime;
-    if (launcher.runs(name) === variant) return pipelines.kernel(name);
+    if (launcher.running.get(name) === variant) return pipelines.kernel(name);
     const { info, code } = sources.get(name)!;
     if (variant !== undefined) return launcher.compile(variant, info);
     return context.createKernel(info, code);
@@ -409,12 +407,12 @@ class Tuner {
     }
     const standard = await Promise.all(
       names.map(async (name): Promise<Running> => {
-        const variant = launcher.find(name, standardChoice(launcher, name));
+        const variant = variantOf(launcher, name, standardChoice(launcher, name));
         return { variant, kernel: await this.compile(name, variant, sources) };
       }),
     );
     const chosen = names.map((name): Running => ({
-      variant: launcher.runs(name),
+      variant: launcher.running.get(name),
       kernel: runtime.pipelines.kernel(name),
     }));
     const useAll = (all: readonly Running[]): void =>
@@ -444,7 +442,9 @@ class Tuner {
 
   private use(name: string, variant: Variant | undefined, kernel: Kernel): void {
     this.model.runtime.pipelines.use(name, variant?.name ?? GENERATED, kernel);
-    this.launcher.note(name, variant);
+    const { running } = this.launcher;
+    if (variant === undefined) running.delete(name);
+    else running.set(name, variant);
   }
 }
 

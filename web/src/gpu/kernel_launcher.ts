@@ -1,9 +1,8 @@
 /** Compiles and runs hand-written kernels in place of the ones that TVM generated. */
 
-import type { VariantChoice } from "../api/tuning";
 import type { KernelTable, Launch, Variant } from "./kernel_table";
 import type { Selection } from "./kernel_variants";
-import { allowedVariants, findVariant, selectVariant } from "./kernel_variants";
+import { selectVariant } from "./kernel_variants";
 import type { GpuContext, Kernel, KernelInfo } from "./tvm/gpu_context";
 import type { KernelReplacements, Replacement } from "./tvm/pipelines";
 
@@ -24,27 +23,27 @@ const MAX_BIND_GROUPS = 256;
 const UNIFORM_BYTES = 16;
 
 /** Key of a launch's pipeline: where its texts lie in the table. */
-function keyOf({ head, body }: Launch): string {
+export function keyOf({ head, body }: Launch): string {
   return `${head} ${body}`;
 }
 
 /** Makes kernels of the variants that a GPU can run. */
 export class KernelLauncher implements KernelReplacements {
   /** What one dispatch of a variant leaves for another; kernels use these buffers in turn. */
-  private readonly scratch: GPUBuffer[] = [];
+  readonly scratch: GPUBuffer[] = [];
   /** Buffers that hold one number each, by the number. */
   private readonly uniforms = new Map<number, GPUBuffer>();
   /** Pipelines of the variants by the places of their texts in the table. */
-  private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
-  /** Kernel → the variant that runs in it. */
-  private readonly running = new Map<string, Variant>();
+  readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  /** Kernel → the variant that runs in it; the generated kernel runs in all others. */
+  readonly running = new Map<string, Variant>();
 
   /**
    * @param table the bundle's variants.
    * @param selection which of them run.
    */
   constructor(
-    private readonly context: GpuContext,
+    readonly context: GpuContext,
     readonly table: KernelTable,
     readonly selection: Selection,
   ) {}
@@ -54,51 +53,6 @@ export class KernelLauncher implements KernelReplacements {
     if (variant === undefined) return undefined;
     this.running.set(name, variant);
     return { variant: variant.name, kernel: this.compile(variant, info) };
-  }
-
-  /** What may run in a kernel on this GPU besides the generated one, in the table's order. */
-  choices(name: string): VariantChoice[] {
-    const counts = new Map<string, number>();
-    const allowed = allowedVariants(this.table, name, this.selection);
-    return (this.table.kernels[name] ?? []).flatMap((variant) => {
-      const index = counts.get(variant.name) ?? 0;
-      counts.set(variant.name, index + 1);
-      return allowed.includes(variant) ? [{ variant: variant.name, index }] : [];
-    });
-  }
-
-  /** The variant that a choice names; undefined for the generated kernel. */
-  find(name: string, choice: VariantChoice): Variant | undefined {
-    return findVariant(this.table.kernels[name] ?? [], choice);
-  }
-
-  /** The variant that runs in a kernel; undefined for the generated kernel. */
-  runs(name: string): Variant | undefined {
-    return this.running.get(name);
-  }
-
-  /** Note that another variant runs in a kernel from now on, or the generated kernel. */
-  note(name: string, variant: Variant | undefined): void {
-    if (variant === undefined) this.running.delete(name);
-    else this.running.set(name, variant);
-  }
-
-  /** Free scratch buffers that are larger than what runs needs, and forget pipelines of what does not. */
-  trim(): void {
-    const { context } = this;
-    const running = [...this.running.values()];
-    const needed = (number: number): number =>
-      Math.max(0, ...running.map(({ scratch_bytes }) => scratch_bytes[number] ?? 0));
-    context.flush();
-    for (const [number, buffer] of this.scratch.entries()) {
-      const size = needed(number);
-      if (size === buffer.size) continue;
-      context.destroyBuffer(buffer);
-      // A buffer of no bytes cannot be bound, and nothing that runs binds it.
-      this.scratch[number] = context.createBuffer({ size, usage: GPUBufferUsage.STORAGE });
-    }
-    const keys = new Set(running.flatMap(({ launches }) => launches.map(keyOf)));
-    for (const key of this.pipelines.keys()) if (!keys.has(key)) this.pipelines.delete(key);
   }
 
   dispose(): void {

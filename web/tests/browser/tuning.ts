@@ -43,13 +43,13 @@ async function tune(
 }
 
 /** What a call that must fail throws. */
-async function refusal(options: object): Promise<{ name: string; message: string; hint?: string }> {
+async function refusal(options: object): Promise<{ name: string; hint: string | undefined }> {
   try {
     await pipe.tune(options);
-    return { name: "none", message: "" };
+    return { name: "none", hint: undefined };
   } catch (error) {
-    const { name, message, hint } = error as Client.WsdError;
-    return { name, message, ...(hint === undefined ? {} : { hint }) };
+    const { name, hint } = error as Client.WsdError;
+    return { name, hint };
   }
 }
 

@@ -98,17 +98,21 @@ test("what is chosen in noise of five per cent is no slower than the default", a
     maxLength: 6,
   });
   await fc.assert(
-    fc.asyncProperty(times, fc.infiniteStream(fc.double({ min: -0.05, max: 0.05, noNaN: true })), async (given, values) => {
-      const noise = (): number => values.next().value as number;
-      const found = await findFastest(given.length, gpu(given, noise), never);
-      // Every measurement may be wrong by five per cent, in either direction.
-      const apart = ((1 - MARGIN) * 1.05) / 0.95;
-      expect(given[found!.candidate]!).toBeLessThanOrEqual(given[0]! * apart);
-      const best = Math.min(...given);
-      if (best < given[0]! * (0.95 / 1.05) ** 2 * (1 - MARGIN)) {
-        expect(found!.candidate).not.toBe(0);
-      }
-    }),
+    fc.asyncProperty(
+      times,
+      fc.infiniteStream(fc.double({ min: -0.05, max: 0.05, noNaN: true })),
+      async (given, values) => {
+        const noise = (): number => values.next().value as number;
+        const found = await findFastest(given.length, gpu(given, noise), never);
+        // Every measurement may be wrong by five per cent, in either direction.
+        const apart = ((1 - MARGIN) * 1.05) / 0.95;
+        expect(given[found!.candidate]!).toBeLessThanOrEqual(given[0]! * apart);
+        const best = Math.min(...given);
+        if (best < given[0]! * (0.95 / 1.05) ** 2 * (1 - MARGIN)) {
+          expect(found!.candidate).not.toBe(0);
+        }
+      },
+    ),
   );
 });
 
@@ -131,7 +135,13 @@ describe("the decision", () => {
 
   test("by more than the margin, and than what the clock may be wrong by", () => {
     const of = (one: number, other: number, resolution: number): number =>
-      decide(new Map([[0, [one]], [1, [other]]]), resolution).candidate;
+      decide(
+        new Map([
+          [0, [one]],
+          [1, [other]],
+        ]),
+        resolution,
+      ).candidate;
     expect(of(100, 97.1, 0.1)).toBe(0);
     expect(of(100, 96.9, 0.1)).toBe(1);
     expect(of(1, 0.95, 0.1)).toBe(0);
