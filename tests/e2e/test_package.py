@@ -127,7 +127,7 @@ def check_types(project, *programs, tsc="web/node_modules/typescript", module="n
 
 @pytest.mark.exhaustive
 def test_it_has_no_developers_tools(package):
-    """Neither its modules nor their source maps, which name the sources; its worker has the clock."""
+    """Neither its modules nor their source maps, which name the sources. Its worker has a clock."""
     for name in ("client", "element", "worker"):
         text = (package / "dist" / f"{name}.js").read_text(encoding="utf-8")
         tools = [tool for tool in WORDS if (name, tool) != ("worker", "clock")]

@@ -92,9 +92,7 @@ def test_what_is_found_is_drawn_with_and_kept_and_applied_and_removed(broad, cal
     # The next visit runs it from the first picture on.
     call("load", MANIFEST, OPTIONS)
     assert call("variants") == after["variants"]
-    np.testing.assert_array_equal(
-        call("draw", REQUEST.prompt, DRAWN)["latents"], after["latents"]
-    )
+    np.testing.assert_array_equal(call("draw", REQUEST.prompt, DRAWN)["latents"], after["latents"])
     known = call("tune", {})["report"]
     assert known["choices"] == report["choices"]
     assert known["kept"]

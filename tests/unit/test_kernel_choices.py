@@ -61,7 +61,7 @@ def test_tables_of_several_classes_lie_side_by_side_and_a_newer_one_replaces_its
     assert second.choices["b_kernel"].variant == "generated"
 
 
-def test_tables_of_another_precision_stay(tmp_path):
+def test_tables_of_another_precision_stay():
     table = make_table(MANIFEST, report(H200))
     other = table.model_copy(update={"dtype": "w4a16"})
     assert replace_table([other], table) == [other, table]

@@ -185,7 +185,7 @@ def parity(
 @click.option("--tune", "choices_path", type=OUTPUT_FILE,
               help="Choose the fastest variant of each kernel on this GPU, and write them "
                    "here, beside those of other GPUs.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(0, 3600, min_open=True), default=60.0,
+@click.option("--seconds", type=click.IntRange(1, 3600), default=60,
               show_default=True, help="How long kernels are tuned at most.")  # fmt: skip
 @click.option("--compare", is_flag=True,
               help="Measure onnxruntime-web and PyTorch on the denoiser too.")  # fmt: skip
