@@ -2,32 +2,52 @@
 
 import type { Runtime } from "../gpu/tvm/runtime";
 
-/** Times work on a GPU. */
-export interface GpuClock {
-  /** By how many milliseconds a time may be wrong. */
-  readonly resolution: number;
-  /** Milliseconds that a measurement should take, so that this matters little. */
-  readonly span: number;
-  /** Do several kinds of work one after another; returns the milliseconds of each. */
-  time(works: readonly (() => void)[]): Promise<number[]>;
-}
-
 /**
  * Milliseconds: browsers round the GPU's clock to 0.1, so that pages cannot watch each other by it. Of a
- * clock without it, it is how late a page may learn that work is done.
+ * device without it, it is how late a page may learn that work is done.
  */
 const [TICK, LATENESS] = [0.1, 1];
 /** How many times as long as its resolution a measurement of each clock should take. */
 const [TICKS, WAITS] = [50, 25];
 
-/** Make the best clock that a device has. */
-export function makeClock(runtime: Runtime): GpuClock {
-  const byGpu = hasTimestamps(runtime);
-  const time = async (works: readonly (() => void)[]): Promise<number[]> =>
-    (await timeOnGpu(runtime, works)) ?? timeByWaiting(runtime, works);
-  return byGpu
-    ? { resolution: TICK, span: TICK * TICKS, time }
-    : { resolution: LATENESS, span: LATENESS * WAITS, time };
+/** The best clock that a device has. */
+export class GpuClock {
+  private byGpu: boolean;
+  private isChecked = false;
+
+  constructor(private readonly runtime: Runtime) {
+    this.byGpu = hasTimestamps(runtime);
+  }
+
+  /** By how many milliseconds a time may be wrong. */
+  get resolution(): number {
+    return this.byGpu ? TICK : LATENESS;
+  }
+
+  /** Milliseconds that a measurement should take, so that this matters little. */
+  get span(): number {
+    return this.byGpu ? TICK * TICKS : LATENESS * WAITS;
+  }
+
+  /** Do several kinds of work one after another; returns the milliseconds of each. */
+  async time(works: readonly (() => void)[]): Promise<number[]> {
+    const { runtime } = this;
+    const times = this.byGpu ? await timeOnGpu(runtime, works) : null;
+    return times ?? timeByWaiting(runtime, works);
+  }
+
+  /**
+   * Take the page's clock from now on if that of the GPU does not go: it must say that work takes time.
+   * That is found out once.
+   *
+   * @param work that takes the GPU longer than its clock's resolution.
+   */
+  async check(work: () => void): Promise<void> {
+    if (this.isChecked) return;
+    this.isChecked = true;
+    const [time] = await this.time([work]);
+    this.byGpu &&= time! > 0;
+  }
 }
 
 function hasTimestamps({ context }: Runtime): boolean {
@@ -49,8 +69,11 @@ export async function timeOnGpu(
   const stamps = new Timestamps(context.device, works.length + 1);
   const whole = context.recordAsOne((encoder) => stamps.mark(encoder), works);
   await runtime.sync();
-  const times = await stamps.read();
-  return whole ? times.slice(1).map((time, index) => time - times[index]!) : null;
+  const readings = await stamps.read();
+  if (!whole) return null;
+  const times = readings.slice(1).map((time, index) => time - readings[index]!);
+  // Some drivers leave readings out, which are 0 then.
+  return times.every((time) => time >= 0) ? times : null;
 }
 
 /** Measure by the page's clock, from recording to the moment at which the GPU has done it. */

@@ -25,8 +25,7 @@ import { AUTO, GENERATED, SELF_TEST_TOLERANCE } from "../util/constants.generate
 import { throwIfAborted } from "../util/errors";
 import { findFastest, median } from "./fastest";
 import type { Timer } from "./fastest";
-import { makeClock } from "./gpu_clock";
-import type { GpuClock } from "./gpu_clock";
+import { GpuClock } from "./gpu_clock";
 import { makeInputs } from "./random_inputs";
 import type { KernelCall, TuningUnit } from "./tuning_units";
 import { planUnits } from "./tuning_units";
@@ -214,7 +213,7 @@ class Tuner {
     private readonly budget: Budget,
     private readonly signal: AbortSignal,
   ) {
-    this.clock = makeClock(model.runtime);
+    this.clock = new GpuClock(model.runtime);
     this.decided = new Set(again ? [] : Object.keys(tuning.choices));
   }
 
@@ -225,12 +224,19 @@ class Tuner {
     const before = new Map<string, Running>();
     const choices = { ...tuning.choices };
     let outputs: NamedTensors = {};
+    const call = (): void => {
+      model.runtime.scope(() => {
+        model.call(entry, inputs);
+        return undefined;
+      });
+    };
     try {
+      await this.clock.check(call);
       const calls = this.watch(() => (outputs = model.kept(() => model.call(entry, inputs))));
       await model.runtime.sync();
       const sources = model.runtime.pipelines.readSources([...new Set(entry.kernels)]);
       const complete = await this.choose(calls, sources, before);
-      const times = await this.confirm(entry, inputs, sources);
+      const times = await this.confirm(entry, inputs, call, sources);
       const kernels = entry.kernels.filter((kernel) => Object.hasOwn(tuning.choices, kernel));
       const made: TunedFunction = {
         name: entry.name,
@@ -296,7 +302,8 @@ class Tuner {
       throwIfAborted(signal);
       const candidates = await this.withoutInvalid(unit, compiled);
       const timer: Timer = {
-        ...clock,
+        resolution: clock.resolution,
+        span: clock.span,
         time: async (numbers, repeats) =>
           clock.time(
             numbers.map((number) => (): void => {
@@ -387,16 +394,11 @@ class Tuner {
   private async confirm(
     entry: EntryPoint,
     inputs: NamedTensors,
+    call: () => void,
     sources: ReadonlyMap<string, KernelSource>,
   ): Promise<Pick<TunedFunction, "before" | "after">> {
     const { model, launcher, tuning, clock } = this;
     const { runtime } = model;
-    const call = (): void => {
-      runtime.scope(() => {
-        model.call(entry, inputs);
-        return undefined;
-      });
-    };
     const names = entry.kernels.filter((name) => {
       const choice = tuning.choices[name];
       return choice !== undefined && isChanged(launcher, name, choice);
