@@ -10,6 +10,8 @@ const HOPELESS = 4;
 const CONTENDERS = 2;
 /** How often they are compared. */
 const ROUNDS = 5;
+/** A candidate is out if another one took less than this share of its time each time. */
+const CLEAR = 0.5;
 
 /** Times candidates, which are numbered from 0. */
 export interface Timer {
@@ -37,16 +39,9 @@ export interface Fastest {
  * faster by {@link MARGIN}, and by more than the clock's resolution, in comparisons in turn.
  *
  * @param count of the candidates.
- * @param isOver asked before each measurement; what was not measured to the end does not count.
- * @returns undefined if the time was up before.
  */
-export async function findFastest(
-  count: number,
-  timer: Timer,
-  isOver: () => boolean,
-): Promise<Fastest | undefined> {
+export async function findFastest(count: number, timer: Timer): Promise<Fastest> {
   const { resolution, span } = timer;
-  if (isOver()) return undefined;
   const all = Array.from({ length: count }, (_, candidate) => candidate);
   // The first run may take longer than others: it sorts out what is far slower, and says how many runs
   // a measurement takes.
@@ -55,7 +50,6 @@ export async function findFastest(
   const left = all.filter((candidate) => candidate === 0 || once[candidate]! <= most);
   const runs = Math.round(span / Math.max(once[0]!, resolution / 2));
   const repeats = Math.min(Math.max(runs, 1), MOST_REPEATS);
-  if (isOver()) return undefined;
   const times = await timer.time(left, repeats);
   const contenders = left
     .map((candidate, index) => ({ candidate, time: times[index]! }))
@@ -64,14 +58,17 @@ export async function findFastest(
     .slice(0, CONTENDERS)
     .map(({ candidate }) => candidate);
   if (contenders.length === 0) return { candidate: 0, gain: 1 };
-  const compared = [0, ...contenders];
+  let compared = [0, ...contenders];
   const samples = new Map(compared.map((candidate) => [candidate, [] as number[]]));
   for (let round = 0; round < ROUNDS; round++) {
-    if (isOver()) return undefined;
     // In turns forwards and backwards, so that a GPU that slows down does not favour the first.
     const order = round % 2 === 0 ? compared : [...compared].reverse();
     const found = await timer.time(order, repeats);
     order.forEach((candidate, index) => samples.get(candidate)!.push(found[index]!));
+    const of = (candidate: number): number[] => samples.get(candidate)!;
+    const best = Math.min(...compared.map((candidate) => Math.max(...of(candidate))));
+    compared = compared.filter((candidate) => CLEAR * Math.min(...of(candidate)) <= best);
+    if (compared.length < 2) break;
   }
   return decide(samples, resolution);
 }

@@ -13,7 +13,6 @@ const [TICKS, WAITS] = [50, 25];
 /** The best clock that a device has. */
 export class GpuClock {
   private byGpu: boolean;
-  private isChecked = false;
 
   constructor(private readonly runtime: Runtime) {
     this.byGpu = hasTimestamps(runtime);
@@ -37,16 +36,14 @@ export class GpuClock {
   }
 
   /**
-   * Take the page's clock from now on if that of the GPU does not go: it must say that work takes time.
-   * That is found out once.
+   * Time the same, and take the page's clock from now on if that of the GPU does not go.
    *
-   * @param work that takes the GPU longer than its clock's resolution.
+   * @param works that together take the GPU longer than its clock's resolution.
    */
-  async check(work: () => void): Promise<void> {
-    if (this.isChecked) return;
-    this.isChecked = true;
-    const [time] = await this.time([work]);
-    this.byGpu &&= time! > 0;
+  async check(works: readonly (() => void)[]): Promise<number[]> {
+    const times = await this.time(works);
+    this.byGpu &&= works.length === 0 || times.some((time) => time > 0);
+    return times;
   }
 }
 

@@ -51,6 +51,8 @@ const DEFAULT_SECONDS = 5;
 const COMPILED_AHEAD = 3;
 /** How often a whole function is timed with and without what was found. */
 const CONFIRMATIONS = 3;
+/** A function that takes less than this share of its time before is not timed again. */
+const CLEAR = 0.8;
 /** The largest relative difference of a function's results that other kernels may make. */
 const LARGEST_DIFFERENCE = SELF_TEST_TOLERANCE.f16;
 
@@ -231,7 +233,6 @@ class Tuner {
       });
     };
     try {
-      await this.clock.check(call);
       const calls = this.watch(() => (outputs = model.kept(() => model.call(entry, inputs))));
       await model.runtime.sync();
       const sources = model.runtime.pipelines.readSources([...new Set(entry.kernels)]);
@@ -289,7 +290,7 @@ class Tuner {
     const find = (kernel: string): VariantChoice[] => findChoices(launcher, kernel);
     const units = planUnits(calls, launcher.table, find, decided);
     const running = units.map((unit) => unit.calls.map(({ kernel }) => pipelines.kernel(kernel)));
-    const times = await clock.time(
+    const times = await clock.check(
       units.map((unit, index) => (): void => runCalls(unit, running[index]!, 1)),
     );
     const share = new Map(units.map((unit, index) => [unit, unit.count * times[index]!]));
@@ -298,25 +299,26 @@ class Tuner {
       unit,
       await this.compileAll(unit, sources),
     ];
+    let timed = 0;
     for await (const [unit, compiled] of mapInOrder(sorted, COMPILED_AHEAD, compile)) {
+      // One at least is timed, so that the next call goes on behind it.
+      if (budget.isOver() && timed > 0) return false;
+      timed += 1;
       throwIfAborted(signal);
       const candidates = await this.withoutInvalid(unit, compiled);
       const timer: Timer = {
         resolution: clock.resolution,
         span: clock.span,
-        time: async (numbers, repeats) =>
-          clock.time(
+        time: async (numbers, repeats) => {
+          throwIfAborted(signal);
+          return clock.time(
             numbers.map((number) => (): void => {
               runCalls(unit, candidates[number]!.kernels, repeats);
             }),
-          ),
+          );
+        },
       };
-      const isOver = (): boolean => {
-        throwIfAborted(signal);
-        return budget.isOver();
-      };
-      const fastest = await findFastest(candidates.length, timer, isOver);
-      if (fastest === undefined) return false;
+      const fastest = await findFastest(candidates.length, timer);
       const { choices, kernels } = candidates[fastest.candidate]!;
       unit.calls.forEach(({ kernel }, index) => {
         before.set(kernel, {
@@ -434,6 +436,7 @@ class Tuner {
       const [before, after] = await clock.time([runWith(standard), runWith(chosen)]);
       samples[0].push(before!);
       samples[1].push(after!);
+      if (after! < CLEAR * before!) break;
     }
     const [before, after] = [median(samples[0]), median(samples[1])];
     if (after < before && difference <= LARGEST_DIFFERENCE) return { before, after };

@@ -25,8 +25,6 @@ function gpu(
   };
 }
 
-const never = (): boolean => false;
-
 describe("what is chosen of known times", () => {
   test.each([
     ["the fastest", [1, 0.8, 0.5, 0.9], 2],
@@ -38,39 +36,39 @@ describe("what is chosen of known times", () => {
     ["the default alone", [1], 0],
     ["a candidate in place of a slow default", [50, 10], 1],
   ])("%s", async (_, times, expected) => {
-    const found = await findFastest(times.length, gpu(times), never);
-    expect(found!.candidate).toBe(expected);
-    expect(found!.gain).toBeCloseTo(expected === 0 ? 1 : times[0]! / times[expected]!);
+    const found = await findFastest(times.length, gpu(times));
+    expect(found.candidate).toBe(expected);
+    expect(found.gain).toBeCloseTo(expected === 0 ? 1 : times[0]! / times[expected]!);
   });
 
   test("by a clock that ticks", async () => {
-    const found = await findFastest(3, gpu([0.063, 0.05, 0.061], undefined, 0.1), never);
-    expect(found!.candidate).toBe(1);
+    const found = await findFastest(3, gpu([0.063, 0.05, 0.061], undefined, 0.1));
+    expect(found.candidate).toBe(1);
   });
 });
 
 describe("what is measured", () => {
   test("as often as the clock needs it, and no more than recording allows", async () => {
     const usual = gpu([0.5, 0.4]);
-    await findFastest(2, usual, never);
+    await findFastest(2, usual);
     expect(usual.asked[1]!.repeats).toBe(10);
     const short = gpu([0.0001, 0.0001]);
-    await findFastest(2, short, never);
+    await findFastest(2, short);
     expect(short.asked[1]!.repeats).toBe(MOST_REPEATS);
     const long = gpu([900, 700]);
-    await findFastest(2, long, never);
+    await findFastest(2, long);
     expect(long.asked.every(({ repeats }) => repeats === 1)).toBe(true);
   });
 
   test("once, of what is far slower than the default", async () => {
     const found = gpu([1, 5, 0.9]);
-    await findFastest(3, found, never);
+    await findFastest(3, found);
     expect(found.asked.slice(1).flatMap(({ candidates }) => candidates)).not.toContain(1);
   });
 
   test("in turns forwards and backwards, of the default and the two that were fastest", async () => {
     const found = gpu([1, 0.9, 0.8, 0.7]);
-    await findFastest(4, found, never);
+    await findFastest(4, found);
     expect(found.asked.slice(2).map(({ candidates }) => candidates)).toStrictEqual([
       [0, 3, 2],
       [2, 3, 0],
@@ -80,15 +78,20 @@ describe("what is measured", () => {
     ]);
   });
 
-  test("until the time is up: what is not measured to the end does not count", async () => {
-    for (let calls = 0; calls < 7; calls++) {
-      const found = gpu([1, 0.5]);
-      const isOver = (): boolean => found.asked.length >= calls;
-      expect(await findFastest(2, found, isOver)).toBeUndefined();
-      expect(found.asked).toHaveLength(calls);
-    }
-    const all = gpu([1, 0.5]);
-    expect(await findFastest(2, all, () => all.asked.length >= 7)).toBeDefined();
+  test("no more, once one takes less than half of another's time", async () => {
+    const slow = gpu([3000, 2900, 10, 2000]);
+    const found = await findFastest(4, slow);
+    expect(found).toStrictEqual({ candidate: 2, gain: 300 });
+    expect(slow.asked).toHaveLength(3);
+    // Two that are near each other are compared to the end, without the default.
+    const near = gpu([3000, 9, 10]);
+    expect((await findFastest(3, near)).candidate).toBe(1);
+    expect(near.asked.slice(3).map(({ candidates }) => candidates)).toStrictEqual([
+      [2, 1],
+      [1, 2],
+      [2, 1],
+      [1, 2],
+    ]);
   });
 });
 
@@ -103,13 +106,13 @@ test("what is chosen in noise of five per cent is no slower than the default", a
       fc.infiniteStream(fc.double({ min: -0.05, max: 0.05, noNaN: true })),
       async (given, values) => {
         const noise = (): number => values.next().value as number;
-        const found = await findFastest(given.length, gpu(given, noise), never);
+        const found = await findFastest(given.length, gpu(given, noise));
         // Every measurement may be wrong by five per cent, in either direction.
         const apart = ((1 - MARGIN) * 1.05) / 0.95;
-        expect(given[found!.candidate]!).toBeLessThanOrEqual(given[0]! * apart);
+        expect(given[found.candidate]!).toBeLessThanOrEqual(given[0]! * apart);
         const best = Math.min(...given);
         if (best < given[0]! * (0.95 / 1.05) ** 2 * (1 - MARGIN)) {
-          expect(found!.candidate).not.toBe(0);
+          expect(found.candidate).not.toBe(0);
         }
       },
     ),
