@@ -5,8 +5,9 @@ import type { OnProgress } from "./progress";
 /** Options of `tune`. */
 export interface TuneOptions {
   /**
-   * For how many seconds kernels are timed at most, above 0 and up to 3600; 5 unless given. A call that
-   * ends early keeps what it has found, and the next one goes on from there.
+   * For how many seconds kernels are timed, above 0 and up to 3600; 5 unless given. A kernel that was begun
+   * is timed to its end, one at least in each call, and then the whole function. What was found is kept, and
+   * the next call goes on from there.
    */
   seconds?: number | undefined;
   /** Times kernels again of which it is known what is fastest; false unless given. */
