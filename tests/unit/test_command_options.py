@@ -140,6 +140,19 @@ def test_a_visit_is_to_the_page_as_it_is(words, capsys):
     assert_refused(capsys, ["bench", "dist", "--visit", *words], said)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--tune", "t.json", "--kernels", "auto"), "--tune is given, and --kernels too"),
+        (("--seconds", "5"), "--seconds is given without --tune"),
+        (("--tune", "t.json", "--visit"), "--visit is given, and --tune too"),
+        (("--tune", "t.json", "--seconds", "0"), "0 is not in the range 1<=x<=3600"),
+    ],
+)
+def test_tuning_chooses_among_all_kernels(capsys, words, said):
+    assert_refused(capsys, ["bench", "dist", *words], said)
+
+
 def test_every_command_checks_its_options():
     assert all(isinstance(command, Command) for command in cli.commands.values())
 

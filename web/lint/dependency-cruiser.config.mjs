@@ -7,7 +7,7 @@ const ROOMS = {
   // Settings inside pictures: written by WSD, and read from whatever other programs wrote.
   settings: "settings/",
   // Types of the public API, which every room speaks of.
-  "api-types": "api/(generated|inversion|load_options|lora|options|progress|types)\\.ts$",
+  "api-types": "api/(generated|inversion|load_options|lora|options|progress|tuning|types)\\.ts$",
   // Pictures that are given to draw from: decoded, fitted, masked, and put back together.
   picture: "picture/",
   bundle: "bundle/",

@@ -12,6 +12,7 @@ import {
   ENCODE_IMAGE_CHECKS,
   GENERATE_CHECKS,
   LOAD_CHECKS,
+  TUNE_CHECKS,
 } from "../src/util/option_checks";
 
 const TEXT = readFileSync(path.join(import.meta.dirname, "../../docs/client.md"), "utf8");
@@ -51,6 +52,7 @@ const CODE = [...TEXT.replaceAll(/^```.*?^```/gms, "").matchAll(/`([^`\n]+)`/g)]
 test.each([
   ["encodePrompt", ENCODE_CHECKS],
   ["encodeImage", ENCODE_IMAGE_CHECKS],
+  ["tune", TUNE_CHECKS],
 ])("%s is shown with its options", (name, checks) => {
   const call = CODE.find((code) => code.startsWith(`await pipe.${name}(`))!;
   const [, shown] = /\{ ([^}]+) \}/.exec(call)!;

@@ -152,9 +152,19 @@ def parity(
     ),
     Unused(
         ("--size", "--repeats", "--kernels", "--ignore-rules", "--host", "--most", "--load-lora",
-         "--compare", "--text-encoder-3"),
+         "--compare", "--tune", "--seconds", "--text-encoder-3"),
         beside="--visit",
         hint="a visit is to the page as it is, in Chromium: leave them out",
+    ),
+    Unused(
+        ("--kernels",),
+        beside="--tune",
+        hint="tuning chooses among all variants: leave it out",
+    ),
+    Unused(
+        ("--seconds",),
+        without="--tune",
+        hint="it is how long kernels are tuned: add --tune FILE, or leave it out",
     ),
 )  # fmt: skip
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -179,6 +189,11 @@ def parity(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Time loading this LoRA while the model runs, other scales, and unloading it.",
 )
+@click.option("--tune", "choices_path", type=OUTPUT_FILE,
+              help="Choose the fastest variant of each kernel on this GPU, and write them "
+                   "here, beside those of other GPUs.")  # fmt: skip
+@click.option("--seconds", type=click.IntRange(1, 3600), default=60,
+              show_default=True, help="How long kernels are tuned at most.")  # fmt: skip
 @click.option("--compare", is_flag=True,
               help="Measure onnxruntime-web and PyTorch on the denoiser too.")  # fmt: skip
 @weights_option
@@ -187,7 +202,8 @@ def parity(
 def bench(
     folder: Path, model: str | None, visit: bool, size: tuple[int, int] | None, repeats: int,
     kernels: str, ignored_rules: str | None, text_encoder_3: bool | None, host: str, most: int,
-    json_path: Path | None, plot: Path | None, lora: Path | None, compare: bool,
+    json_path: Path | None, plot: Path | None, lora: Path | None, choices_path: Path | None,
+    seconds: float, compare: bool,
     weights: str | None, random_weights: int | None, adapters: tuple[tuple[str, float], ...],
 ) -> None:  # fmt: skip
     """Time a bundle's stages and kernels on this machine, or visits to its page."""
@@ -197,6 +213,13 @@ def bench(
     from wsd.evaluate.benchmark import bench as measure
     from wsd.evaluate.benchmark import describe
     from wsd.evaluate.benchmark_plot import check_plotting, draw_plot
+    from wsd.evaluate.kernel_choices import (
+        check_variants,
+        make_table,
+        read_tables,
+        replace_table,
+        write_tables,
+    )
     from wsd.runtime.developer_build import check_developer_tvm
     from wsd.runtime.driver import LoadOptions
     from wsd.runtime.request import GenerationRequest
@@ -225,13 +248,22 @@ def bench(
     options = LoadOptions(
         kernels=kernels, ignored_rules=ignored_rules, text_encoder_3=text_encoder_3
     )
+    tables = []
+    if choices_path is not None:
+        # Before anything is measured.
+        check_variants(read_manifest(find_manifest(folder, model)))
+        tables = read_tables(choices_path)
     found = measure(
-        folder, model, size, repeats, options, find_host(host), Progress(), checkpoint, lora
-    )
+        folder, model, size, repeats, options, find_host(host), Progress(), checkpoint, lora,
+        None if choices_path is None else seconds,
+    )  # fmt: skip
     for line in describe(found, most):
         say(line)
     if plot is not None:
         write_atomically(plot, draw_plot(found).encode())
+    if choices_path is not None and found.tuning is not None:
+        table = make_table(read_manifest(find_manifest(folder, model)), found.tuning)
+        write_tables(choices_path, replace_table(tables, table))
     write_report(found.report(), json_path)
 
 

@@ -30,7 +30,7 @@ from wsd.runtime.driver import (
     open_stage_renderer,
     prepare_stages,
 )
-from wsd.runtime.page_types import StageTimes, Usage
+from wsd.runtime.page_types import StageTimes, TuneReport, Usage
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.text_encoder_choice import choose_encoders
 from wsd.runtime.validation import check_ignored_rules, check_request
@@ -135,6 +135,7 @@ class BenchmarkReport:
     stages: tuple[StageReport, ...]
     baselines: tuple[Measurement, ...]
     lora: LoraTimes | None
+    tuning: TuneReport | None
     variants: tuple[VariantShare, ...]
 
 
@@ -209,6 +210,7 @@ class Benchmark:
         stages: the compiled functions, in the order in which a picture needs them.
         baselines: WSD itself, then what was measured beside it; none without ``--compare``.
         lora: what a LoRA took; None without ``--load-lora``.
+        tuning: what tuning found after all that; None without ``--tune``.
     """
 
     model: str
@@ -221,6 +223,7 @@ class Benchmark:
     stages: tuple[Stage, ...]
     baselines: tuple[Measurement, ...] = ()
     lora: LoraTimes | None = None
+    tuning: TuneReport | None = None
 
     def variants(self) -> tuple[VariantShare, ...]:
         """Return the share of GPU time of each variant, the largest first."""
@@ -239,6 +242,7 @@ class Benchmark:
             stages=tuple(stage.report() for stage in self.stages),
             baselines=self.baselines,
             lora=self.lora,
+            tuning=self.tuning,
             variants=self.variants(),
         )
 
@@ -253,6 +257,7 @@ def bench(
     progress: Progress,
     checkpoint: Checkpoint | None = None,
     lora: Path | None = None,
+    tuning_seconds: float | None = None,
 ) -> Benchmark:
     """Measure a bundle's model at one size.
 
@@ -266,6 +271,7 @@ def bench(
         progress: shows what is being measured.
         checkpoint: what the model was built from, for others to be measured beside it.
         lora: a LoRA's file, which is loaded, scaled and unloaded.
+        tuning_seconds: how long kernels are tuned at the end; they are not unless given.
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
@@ -301,6 +307,8 @@ def bench(
             baselines.append(Measurement("WSD", dtype, guided.milliseconds, error))
         # Last, because a LoRA changes weights; what it takes back is not measured again.
         lora_times = None if lora is None else time_lora(renderer, lora.stat().st_size)
+        # It changes what runs, so that everything else was timed before.
+        tuning = None if tuning_seconds is None else renderer.tune(tuning_seconds)
     # Once our own model has left the GPU.
     if work is not None:
         baselines += compare_others(work, repeats, open_host, progress)
@@ -317,6 +325,7 @@ def bench(
         stages=tuple(stages),
         baselines=tuple(baselines),
         lora=lora_times,
+        tuning=tuning,
     )
 
 
@@ -412,6 +421,8 @@ def describe(found: Benchmark, most: int = _KERNELS_SHOWN) -> Sequence[str]:
         ]
     if found.lora is not None:
         lines.append(found.lora.describe())
+    if found.tuning is not None:
+        lines += _describe_tuning(found.tuning)
     if found.baselines:
         ours = found.baselines[0]
         lines.append("one guided step's denoiser:")
@@ -422,3 +433,17 @@ def describe(found: Benchmark, most: int = _KERNELS_SHOWN) -> Sequence[str]:
             for entry in found.baselines
         ]
     return lines
+
+
+def _describe_tuning(found: TuneReport) -> Sequence[str]:
+    """Return the lines of the report that say what tuning found."""
+    rest = "" if found["complete"] else "; the time was up before all were timed"
+    return [
+        f"tuned in {found['seconds']:.1f} s: other variants in {found['changed']} of "
+        f"{found['kernels']} kernels, a picture {found['gain']:.2f} times as fast{rest}",
+        *(
+            f"  {each['before']:9.2f} ms to {each['after']:9.2f} {each['name']}, "
+            f"{each['changed']} of {each['kernels']} kernels"
+            for each in found["functions"]
+        ),
+    ]

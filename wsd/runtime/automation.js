@@ -208,6 +208,9 @@
   async function usage() {
     return pipeline.usage();
   }
+  async function tune(options) {
+    return pipeline.tune({ ...options, onProgress: reportProgress });
+  }
   function stages() {
     return pipeline.remote;
   }
@@ -244,6 +247,7 @@
     load,
     generate,
     selfTest,
+    tune,
     usage,
     encodePrompt,
     countTokens,

@@ -318,6 +318,19 @@ class Renderer:
         """
         return read_answer(list[StageReport], self._page.call("selfTest"))
 
+    def tune(self, seconds: float, again: bool = False) -> page_types.TuneReport:
+        """Time what may run in the model's kernels on this GPU, and have the fastest run.
+
+        Args:
+            seconds: how long kernels are timed at most, above 0 and up to 3600.
+            again: times kernels again of which it is known what is fastest.
+
+        Raises:
+            RenderError: if the page fails, or its worker cannot tune.
+        """
+        options = {"seconds": seconds, "again": again}
+        return read_answer(page_types.TuneReport, self._page.call("tune", options))
+
     def usage(self) -> Usage:
         """Return what the page's runtime holds now."""
         return read_answer(Usage, self._page.call("usage"))

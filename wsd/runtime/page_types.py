@@ -271,6 +271,69 @@ class StageTimes(TypedDict):
 
 
 @_open
+class VariantChoice(TypedDict):
+    """What runs in a kernel.
+
+    Attributes:
+        variant: name of a variant, or ``generated``.
+        index: which of the kernel's variants of that name it is, from 0.
+    """
+
+    variant: str
+    index: int
+
+
+@_open
+class TunedFunction(TypedDict):
+    """What tuning found of one compiled function.
+
+    Attributes:
+        name: of the function.
+        calls: how often a picture of the model's default steps calls it.
+        before: milliseconds of a call with the variants that run without tuning.
+        after: milliseconds of a call with those that were found.
+        kernels: kernels that were timed, and in how many of them another variant runs now.
+        changed: see ``kernels``.
+        complete: whether all of its kernels were timed before the time was up.
+    """
+
+    name: str
+    calls: int
+    before: float
+    after: float
+    kernels: int
+    changed: int
+    complete: bool
+
+
+@_open
+class TuneReport(TypedDict):
+    """What tuning found of a model on a GPU.
+
+    Attributes:
+        adapter: vendor, architecture, device and description of the GPU.
+        functions: those whose kernels were timed.
+        kernels: kernels that were timed, and in how many of them another variant runs now.
+        changed: see ``kernels``.
+        gain: how many times as fast the functions draw a picture of the model's default steps.
+        choices: kernel → what was found to be the fastest in it.
+        complete: whether all kernels were timed.
+        kept: whether the browser keeps it.
+        seconds: what the call took.
+    """
+
+    adapter: dict[str, str]
+    functions: list[TunedFunction]
+    kernels: int
+    changed: int
+    gain: float
+    choices: dict[str, VariantChoice]
+    complete: bool
+    kept: bool
+    seconds: float
+
+
+@_open
 class BenchmarkReport(TypedDict):
     """Times of the functions that draw a picture of one size."""
 

@@ -23,6 +23,7 @@ import {
   requireOptions,
   requireSignal,
   requireString,
+  TUNE_CHECKS,
 } from "../util/option_checks";
 import { checkSettings } from "../util/schema_check";
 import type { LoadedModel } from "../worker/worker_pipeline";
@@ -40,6 +41,7 @@ import { logNotice, noticeOf, PipelineWorker, reporting } from "./pipeline_worke
 import type { RemotePipeline } from "./pipeline_worker";
 import { CallProgress, LOADING_SHARE } from "./progress";
 import type { OnProgress } from "./progress";
+import type { TuneOptions, TuneReport } from "./tuning";
 import type {
   CountOptions,
   DrawOptions,
@@ -521,6 +523,33 @@ export class StableDiffusionPipeline {
   async selfTest(options: CallOptions = {}): Promise<StageReport[]> {
     const caller = requireOptions("selfTest", options, CALLER_CHECKS);
     return this.#call(caller, (remote, call, report) => remote.selfTest(call, report));
+  }
+
+  /**
+   * Time what may run in the kernels of the model on this GPU, and have the fastest run from now on.
+   * Nothing becomes slower: a variant takes the place of another one only if it is faster by 3 % at least,
+   * and only if the whole function is. The browser keeps what was found for this GPU, and a model that is
+   * loaded again runs it, unless the option `kernels` names others.
+   *
+   * The kernels of the functions that were compiled are timed: those that the model was loaded with, and
+   * those that drew since. Pictures stay the same within the limits that all variants keep.
+   *
+   * @throws UnsupportedError if the worker is that of a bundle's page, which times nothing.
+   * @throws OptionError if an option is not known or out of range.
+   * @throws what `generate` throws, else.
+   *
+   * @example
+   * ```ts
+   * const { gain, changed, complete } = await pipe.tune({ seconds: 5 });
+   * console.log(`${changed} kernels are others now, which draw ${gain.toFixed(2)} times as fast`);
+   * if (!complete) await pipe.tune({ seconds: 30 }); // goes on where the first call ended
+   * ```
+   */
+  async tune(options: TuneOptions = {}): Promise<TuneReport> {
+    const { seconds, again, ...caller } = requireOptions("tune", options, TUNE_CHECKS);
+    return this.#call(caller, (remote, call, report) =>
+      remote.tune(call, { seconds, again }, report),
+    );
   }
 
   /**

@@ -6,6 +6,7 @@ import {
   countBytes,
   fileSizes,
   forget,
+  isTuningKey,
   keepsStrayFiles,
   keptManifest,
   keptManifests,
@@ -30,6 +31,8 @@ export interface KeptModel {
    * encoder and the safety checker do not count: they are fetched when they are needed first.
    */
   complete: boolean;
+  /** For how many GPUs of this browser it is kept what `tune` found; models of one library share it. */
+  tunings: number;
 }
 
 /**
@@ -53,7 +56,10 @@ export async function listKept(): Promise<KeptModel[]> {
     if (url === undefined) return [];
     const { name, title } = manifest.model;
     const bytes = countBytes(manifest, keys);
-    return { manifestUrl: url, name, title, bytes, complete: bytes.kept === bytes.total };
+    const table = manifest.kernels?.sha256;
+    const tunings = [...keys].filter((key) => table && isTuningKey(key, table)).length;
+    const complete = bytes.kept === bytes.total;
+    return { manifestUrl: url, name, title, bytes, complete, tunings };
   });
 }
 

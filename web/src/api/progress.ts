@@ -75,6 +75,11 @@ export interface SelfTestStage extends Amount {
   stage: "self-test";
 }
 
+/** Kernels are timed; amounts are milliseconds of the time that this may take. */
+export interface TuneStage extends Amount {
+  stage: "tune";
+}
+
 /** How far one stage of a call is; each has its own amounts. */
 export type StageEvent =
   | LibraryStage
@@ -86,7 +91,8 @@ export type StageEvent =
   | DenoiseStage
   | DecodeStage
   | SafetyStage
-  | SelfTestStage;
+  | SelfTestStage
+  | TuneStage;
 
 /** How far a whole call is. */
 export interface OverallProgress {

@@ -14,7 +14,7 @@ import { nameOf } from "../util/secrets";
 import { hashFile, readKeptFile } from "./kept_file";
 import type { FetchedFile, KeptFile } from "./kept_file";
 import { countWorkers, StoreWorkers } from "./store_workers";
-import { isTextKey, keepAddress, keepText, textKey } from "./kept";
+import { isTextKey, isTuningKey, keepAddress, keepText, textKey } from "./kept";
 import type { FileEntry } from "./manifest";
 import { isQuotaError, NO_CACHE } from "./cache";
 import type { FileCache } from "./cache";
@@ -52,7 +52,7 @@ export class BundleFiles {
    */
   constructor(
     private readonly base: string,
-    private readonly cache: FileCache,
+    readonly cache: FileCache,
     private readonly keep: ReadonlyMap<string, unknown>,
     private readonly notice: OnNotice,
     private readonly transport: Transport = makeTransport(),
@@ -267,7 +267,9 @@ export class BundleFiles {
   /** Remove files of other models. @returns whether any is gone; another tab may hold them. */
   private async makeRoom(): Promise<boolean> {
     const keys = await this.cache.keys();
-    const others = keys.filter((key) => !this.keep.has(key) && !isTextKey(key));
+    const others = keys.filter(
+      (key) => !this.keep.has(key) && !isTextKey(key) && !isTuningKey(key),
+    );
     for (const key of others) await this.cache.remove(key);
     const left = new Set(await this.cache.keys());
     return others.some((key) => !left.has(key));

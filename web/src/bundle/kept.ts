@@ -10,6 +10,8 @@ import { unsignedAddress } from "./signed_addresses";
 const TEXT = "text-";
 /** Stands in a text's key before the digest of its address's query. */
 const QUERY = "_";
+/** Keys of what `tune` found start with this, and go on with the digest of a table of variants. */
+const TUNING = "tune-";
 /** A text's address is kept under its key with this ending. */
 const ADDRESS = ".address";
 
@@ -23,6 +25,24 @@ export interface KeptManifest {
 /** Whether a key is that of a manifest or a list of models, or of its address. */
 export function isTextKey(key: string): boolean {
   return key.startsWith(TEXT);
+}
+
+/** Whether a key is that of what `tune` found; of a table of variants, if its digest is given. */
+export function isTuningKey(key: string, table = ""): boolean {
+  return key.startsWith(TUNING + table);
+}
+
+/**
+ * Return the key of what `tune` found of a model on a GPU: it has the digest of the table of variants,
+ * which models of one library share, and that of the GPU's names.
+ *
+ * @returns undefined if the model has no table.
+ */
+export async function tuningKey(
+  { kernels }: Manifest,
+  gpu: Readonly<Record<string, string>>,
+): Promise<string | undefined> {
+  return kernels && `${TUNING}${kernels.sha256}-${await digestOf(JSON.stringify(gpu))}`;
 }
 
 /**
@@ -109,6 +129,9 @@ export async function forget(url: string, manifest: Manifest, cache: FileCache):
   for (const digest of fileSizes(manifest).keys()) {
     if (!shared.has(digest)) await cache.remove(digest);
   }
+  const table = manifest.kernels?.sha256;
+  if (table === undefined || shared.has(table)) return;
+  for (const tuned of await cache.keys()) if (isTuningKey(tuned, table)) await cache.remove(tuned);
 }
 
 /** Map the digest of each file of a model to its bytes; several names may share one. */
@@ -144,7 +167,14 @@ export function countBytes(
 export async function keepsStrayFiles(cache: FileCache): Promise<boolean> {
   const manifests = await keptManifests(cache);
   const known = new Set(manifests.flatMap(({ manifest }) => [...fileSizes(manifest).keys()]));
-  return (await cache.keys()).some((key) => !isTextKey(key) && !known.has(key));
+  return (await cache.keys()).some(
+    (key) => !isTextKey(key) && !known.has(isTuningKey(key) ? tableOf(key) : key),
+  );
+}
+
+/** The digest of the table of variants that a key of what `tune` found names. */
+function tableOf(key: string): string {
+  return key.slice(TUNING.length).split("-")[0]!;
 }
 
 async function digestOf(text: string): Promise<string> {

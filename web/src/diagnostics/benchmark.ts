@@ -1,14 +1,14 @@
 /** Times of each stage and of each of its kernels, beside the GPU's roofline. */
 
-import { valueCount } from "../bundle/manifest";
 import type { EntryPoint, Size } from "../bundle/manifest";
 import { hasBuffersFor } from "../gpu/buffer_limits";
-import type { Model, NamedTensors } from "../gpu/model";
+import type { Model } from "../gpu/model";
 import type { Stages } from "../pipeline";
-import { MersenneTwister, randn } from "../pipeline/torch_rng";
 import { GENERATED } from "../util/constants.generated";
-import { profileKernels, timeOnGpu } from "./gpu_profiler";
+import { timeOnGpu } from "./gpu_clock";
+import { profileKernels } from "./gpu_profiler";
 import type { KernelTime } from "./gpu_profiler";
+import { makeInputs } from "./random_inputs";
 import { measureRoofline } from "./roofline";
 import type { Roofline } from "./roofline";
 
@@ -109,7 +109,7 @@ async function timeStage(model: Model, entry: EntryPoint, repeats: number): Prom
       before = done;
     }
     await before;
-    const gpuMilliseconds = await timeOnGpu(runtime, call);
+    const [gpuMilliseconds = null] = (await timeOnGpu(runtime, [call])) ?? [];
     // Kernels are timed in a call of their own, because their timestamps take time.
     const kernels = await profileKernels(runtime, call);
     const { variants } = runtime.pipelines;
@@ -131,14 +131,4 @@ async function timeStage(model: Model, entry: EntryPoint, repeats: number): Prom
 /** The median, so that one pause of the machine does not count. */
 function median(numbers: number[]): number {
   return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
-}
-
-function makeInputs(model: Model, entry: EntryPoint): NamedTensors {
-  const generator = new MersenneTwister(0);
-  const made = entry.inputs.map(({ name, shape, dtype }) => {
-    const count = valueCount(shape);
-    const values = dtype === "int32" ? new Int32Array(count) : randn(generator, count);
-    return [name, model.runtime.tensor(values, shape)] as const;
-  });
-  return Object.fromEntries(made);
 }

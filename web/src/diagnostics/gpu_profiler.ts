@@ -1,6 +1,7 @@
-/** Times of kernels and of whole calls, by the GPU's own clock (WebGPU's timestamp queries). */
+/** Times of kernels, by the GPU's own clock (WebGPU's timestamp queries). */
 
 import type { Runtime } from "../gpu/tvm/runtime";
+import { readStamps } from "./gpu_clock";
 
 /** What one kernel took in a call. */
 export interface KernelTime {
@@ -34,21 +35,6 @@ export async function profileKernels(runtime: Runtime, work: () => void): Promis
   } finally {
     runtime.pipelines.onKernel = undefined;
   }
-}
-
-/**
- * Measure the GPU time, in milliseconds, of what `work` records, all of it submitted at once.
- *
- * @returns null on a device without timestamps, and where it cannot be one submission.
- */
-export async function timeOnGpu(runtime: Runtime, work: () => void): Promise<number | null> {
-  const { context } = runtime;
-  if (!context.collectsCommands || !context.device.features.has("timestamp-query")) return null;
-  await runtime.sync();
-  const span = new TimestampSpan(context.device);
-  const whole = context.recordAsOne((encoder) => span.mark(encoder), work);
-  await runtime.sync();
-  return whole ? span.read() : null;
 }
 
 /** Adds timestamps to every compute pass of a device while it is on. */
@@ -104,48 +90,4 @@ class PassProfiler {
     };
     return encoder;
   }
-}
-
-/** Two readings of the GPU's clock, one before some commands and one after them. */
-class TimestampSpan {
-  private readonly set: GPUQuerySet;
-  private marks = 0;
-
-  constructor(private readonly device: GPUDevice) {
-    this.set = device.createQuerySet({ type: "timestamp", count: 2 });
-  }
-
-  /** Record a reading: the first call reads the beginning, the second the end. */
-  mark(encoder: GPUCommandEncoder): void {
-    const timestampWrites = { querySet: this.set, beginningOfPassWriteIndex: this.marks++ };
-    encoder.beginComputePass({ timestampWrites }).end();
-  }
-
-  /** Return the milliseconds between the two readings. */
-  async read(): Promise<number> {
-    const [begin, end] = await readStamps(this.device, this.set);
-    return Number(end! - begin!) / 1e6;
-  }
-}
-
-/** Read a query set's timestamps, in nanoseconds, and destroy it. */
-async function readStamps(device: GPUDevice, set: GPUQuerySet): Promise<bigint[]> {
-  const size = 8 * set.count;
-  const resolved = device.createBuffer({
-    size,
-    usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
-  });
-  const copy = device.createBuffer({
-    size,
-    usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
-  });
-  const encoder = device.createCommandEncoder();
-  encoder.resolveQuerySet(set, 0, set.count, resolved, 0);
-  encoder.copyBufferToBuffer(resolved, 0, copy, 0, size);
-  device.queue.submit([encoder.finish()]);
-  await copy.mapAsync(GPUMapMode.READ);
-  const stamps = [...new BigUint64Array(copy.getMappedRange())];
-  for (const buffer of [resolved, copy]) buffer.destroy();
-  set.destroy();
-  return stamps;
 }

@@ -184,6 +184,10 @@ async function usage(): Promise<Usage> {
   return pipeline.usage();
 }
 
+async function tune(options: Client.TuneOptions): Promise<Client.TuneReport> {
+  return pipeline.tune({ ...options, onProgress: reportProgress });
+}
+
 /** The worker's calls of single stages; only driver/client.js starts a worker that has them. */
 function stages(): Remote<StageWorker> {
   return pipeline.remote as unknown as Remote<StageWorker>;
@@ -241,6 +245,7 @@ const functions = {
   load,
   generate,
   selfTest,
+  tune,
   usage,
   encodePrompt,
   countTokens,

@@ -7,10 +7,9 @@ import type { SafetyReport } from "../api/types";
 import type { Size } from "../bundle/manifest";
 import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark";
 import { runBenchmark } from "../diagnostics/benchmark";
-import { alsoRequest } from "../gpu/device";
 import type { TransferSizes } from "../gpu/residency";
 import { runWorker } from "../worker/run_worker";
-import { WorkerPipeline } from "../worker/worker_pipeline";
+import { prepareTuning, TuningWorker } from "../worker/tuning_worker";
 import type { Words } from "../pipeline/text_encoder";
 import {
   checkPicture,
@@ -24,7 +23,7 @@ import {
 } from "./stage_calls";
 
 /** Each method calls the function of its name; see there. */
-class StageWorker extends WorkerPipeline {
+class StageWorker extends TuningWorker {
   encodeText(words: string | Words): Promise<Record<string, Float32Array>> {
     return encodeText(this.pipeline, words);
   }
@@ -65,6 +64,6 @@ class StageWorker extends WorkerPipeline {
 export type { StageWorker };
 
 runWorker(() => {
-  alsoRequest("timestamp-query");
+  prepareTuning();
   return new StageWorker();
 });

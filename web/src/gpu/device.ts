@@ -28,9 +28,14 @@ export function alsoRequest(feature: string): void {
 export interface Gpu {
   device: GPUDevice;
   adapter: { vendor: string; architecture: string; description: string };
+  /** All that the browser says of which GPU it is. */
+  identity: AdapterIdentity;
   /** What rules may ask of the device and its adapter. */
   facts: GpuFacts;
 }
+
+/** Which GPU it is, as `GPUAdapterInfo` says it; texts are empty where the browser hides them. */
+export type AdapterIdentity = Record<"vendor" | "architecture" | "device" | "description", string>;
 
 /**
  * Request a device that meets the requirements.
@@ -59,7 +64,9 @@ export async function requestGpu(requirements: Requirements, least = requirement
     });
   const { features: usable, limits: granted } = device;
   const facts = describeGpu({ features: usable, limits: granted, info: adapter.info });
-  return { device, adapter: describeAdapter(adapter), facts };
+  const described = describeAdapter(adapter);
+  const identity = { ...described, device: adapter.info.device };
+  return { device, adapter: described, identity, facts };
 }
 
 /** Vendor, architecture and description of an adapter's GPU; empty where the browser hides them. */

@@ -22,28 +22,36 @@ const MAX_BIND_GROUPS = 256;
 /** Bytes of a buffer that holds one number: the smallest that WebGPU binds everywhere. */
 const UNIFORM_BYTES = 16;
 
+/** Key of a launch's pipeline: where its texts lie in the table. */
+export function keyOf({ head, body }: Launch): string {
+  return `${head} ${body}`;
+}
+
 /** Makes kernels of the variants that a GPU can run. */
 export class KernelLauncher implements KernelReplacements {
   /** What one dispatch of a variant leaves for another; kernels use these buffers in turn. */
-  private readonly scratch: GPUBuffer[] = [];
+  readonly scratch: GPUBuffer[] = [];
   /** Buffers that hold one number each, by the number. */
   private readonly uniforms = new Map<number, GPUBuffer>();
   /** Pipelines of the variants by the places of their texts in the table. */
-  private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  /** Kernel → the variant that runs in it; the generated kernel runs in all others. */
+  readonly running = new Map<string, Variant>();
 
   /**
    * @param table the bundle's variants.
    * @param selection which of them run.
    */
   constructor(
-    private readonly context: GpuContext,
-    private readonly table: KernelTable,
-    private readonly selection: Selection,
+    readonly context: GpuContext,
+    readonly table: KernelTable,
+    readonly selection: Selection,
   ) {}
 
   create(name: string, info: KernelInfo): Replacement | undefined {
     const variant = selectVariant(this.table, name, this.selection);
     if (variant === undefined) return undefined;
+    this.running.set(name, variant);
     return { variant: variant.name, kernel: this.compile(variant, info) };
   }
 
@@ -53,7 +61,8 @@ export class KernelLauncher implements KernelReplacements {
     }
   }
 
-  private async compile(variant: Variant, info: KernelInfo): Promise<Kernel> {
+  /** Compile a variant, which reads and writes the buffers of the generated kernel. */
+  async compile(variant: Variant, info: KernelInfo): Promise<Kernel> {
     for (const [number, bytes] of variant.scratch_bytes.entries()) {
       this.reserveScratch(number, bytes);
     }
@@ -84,8 +93,9 @@ export class KernelLauncher implements KernelReplacements {
   }
 
   /** Compile a launch's pipeline, once for all launches of the same text. */
-  private compilePipeline({ head, body }: Launch): Promise<GPUComputePipeline> {
-    const key = `${head} ${body}`;
+  private compilePipeline(launch: Launch): Promise<GPUComputePipeline> {
+    const key = keyOf(launch);
+    const { head, body } = launch;
     const found = this.pipelines.get(key);
     if (found !== undefined) return found;
     const { device } = this.context;

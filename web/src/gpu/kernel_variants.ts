@@ -1,5 +1,6 @@
 /** Which kernels run in place of the library's generated ones: those asked for that no rule refuses. */
 
+import type { VariantChoice } from "../api/tuning";
 import type { Rule } from "../bundle/manifest";
 import { AUTO, GENERATED, LEGACY_KERNEL_MODES, VARIANT_NAMES } from "../util/constants.generated";
 import { OptionError } from "../util/errors";
@@ -39,31 +40,62 @@ export function parseKernelChoice(
   return new Set(names);
 }
 
+/** Kernel → what was found to be the fastest in it. */
+export type Preferences = ReadonlyMap<string, VariantChoice>;
+
+/** The kernel that TVM generated, as a choice. */
+export const GENERATED_CHOICE: VariantChoice = { variant: GENERATED, index: 0 };
+
 /** How the variants of a bundle's kernels are selected on one GPU. */
 export interface Selection {
   gpu: GpuFacts;
   /** Rules of the bundle for kernels. */
   rules: readonly Rule[];
   choice: KernelChoice;
+  /** What runs where no rule refuses it; it has no effect where the caller named the kernels. */
+  preferences?: Preferences | undefined;
 }
 
 /**
- * Select the first of a kernel's variants that was asked for and that no rule refuses.
+ * Select the variant that is preferred in a kernel, or else the first of its variants that was asked for;
+ * one that a rule refuses is passed over.
  *
  * @returns undefined if the generated kernel runs.
  */
 export function selectVariant(
   table: KernelTable | undefined,
   kernel: string,
-  { gpu, rules, choice }: Selection,
+  selection: Selection,
 ): Variant | undefined {
+  const allowed = allowedVariants(table, kernel, selection);
+  const preferred = selection.choice === AUTO ? selection.preferences?.get(kernel) : undefined;
+  if (preferred?.variant === GENERATED) return undefined;
+  const found = preferred && findVariant(table?.kernels[kernel] ?? [], preferred);
+  return found !== undefined && allowed.includes(found) ? found : allowed[0];
+}
+
+/** Return a kernel's variants that were asked for and that no rule refuses, in the table's order. */
+export function allowedVariants(
+  table: KernelTable | undefined,
+  kernel: string,
+  { gpu, rules, choice }: Selection,
+): Variant[] {
   const asked = { named: choice !== AUTO };
-  return table?.kernels[kernel]?.find((variant) => {
+  const variants = table?.kernels[kernel] ?? [];
+  return variants.filter((variant) => {
     if (choice !== AUTO && !choice.has(variant.name)) return false;
-    const problem = describeProblem(table, kernel, variant);
+    const problem = describeProblem(table!, kernel, variant);
     const facts = { ...gpu, problem, candidate: describeVariant(variant), asked };
     return findRefusal(rules, facts) === undefined;
   });
+}
+
+/** Find the variant that a choice names among a kernel's; undefined if there is none. */
+export function findVariant(
+  variants: readonly Variant[],
+  { variant, index }: VariantChoice,
+): Variant | undefined {
+  return variants.filter(({ name }) => name === variant)[index];
 }
 
 function describeProblem(

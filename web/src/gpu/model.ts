@@ -12,10 +12,12 @@ import { findDenoiser, findEntryPoint, findShallowDenoiser } from "../bundle/man
 import { throwIfAborted, UnsupportedError } from "../util/errors";
 import type { BufferLimits } from "./buffer_limits";
 import { requestGpu } from "./device";
+import type { AdapterIdentity } from "./device";
 import { KernelLauncher } from "./kernel_launcher";
 import type { KernelTable } from "./kernel_table";
 import { readKernelTable } from "./kernel_table";
 import { parseKernelChoice } from "./kernel_variants";
+import type { Preferences } from "./kernel_variants";
 import { ResidentComponents } from "./residency";
 import { readRules } from "./selection_rules";
 import { Runtime } from "./tvm/runtime";
@@ -39,6 +41,19 @@ export interface ModelSource {
 
 const ignore = (): void => undefined;
 
+/** Finds which variants a model's kernels run on a GPU; undefined if nothing is known of it. */
+export type FindPreferences = (
+  source: ModelSource,
+  gpu: AdapterIdentity,
+) => Promise<Preferences | undefined>;
+
+let findPreferences: FindPreferences = () => Promise.resolve(undefined);
+
+/** Have models load with preferences from now on; builds that cannot tune have none. */
+export function findPreferencesBy(find: FindPreferences): void {
+  findPreferences = find;
+}
+
 /** A compiled library that runs on a GPU, and the parameters of its components. */
 export class Model {
   private constructor(
@@ -51,6 +66,9 @@ export class Model {
     readonly limits: BufferLimits,
     /** How much memory drawing takes, unless a call has settings of its own. */
     readonly memory: MemorySettings,
+    readonly identity: AdapterIdentity,
+    /** Makes the kernels that take the place of generated ones; undefined if the bundle has none. */
+    readonly launcher: KernelLauncher | undefined,
   ) {}
 
   /**
@@ -71,12 +89,13 @@ export class Model {
     const memory = memoryOf(mergeSettings(manifest, pageSettings(options), {}).diffusion);
     const choice = parseKernelChoice(options.kernels, options.onNotice);
     const { kernels: rules } = readRules(manifest, options.ignoredRules);
-    const { device, adapter, facts } = await requestGpu(
+    const { device, adapter, identity, facts } = await requestGpu(
       manifest.requires,
       chooseEncoders(manifest, false).requires,
     );
     const { library } = manifest;
     let runtime: Runtime;
+    let launcher: KernelLauncher | undefined;
     try {
       const wasm = await files.get(
         library,
@@ -87,19 +106,22 @@ export class Model {
         signal,
       );
       const table = await fetchKernels(manifest, files, signal);
+      const preferences = await findPreferences({ manifest, files, options }, identity);
       throwIfAborted(signal);
+      const selection = { gpu: facts, rules, choice, preferences };
       runtime = await Runtime.create(
         wasm,
         device,
         manifest.entry_points,
-        table && ((context) => new KernelLauncher(context, table, { gpu: facts, rules, choice })),
+        table && ((context) => (launcher = new KernelLauncher(context, table, selection))),
       );
     } catch (error) {
       device.destroy();
       throw error;
     }
     const components = new ResidentComponents(runtime, manifest, files, memory.swapper);
-    return new Model(manifest, runtime, components, adapter, device.limits, memory);
+    const { limits } = device;
+    return new Model(manifest, runtime, components, adapter, limits, memory, identity, launcher);
   }
 
   /**

@@ -42,6 +42,7 @@ const USUAL_COSTS: Record<Stage, number> = {
   decode: 600,
   safety: 600,
   "self-test": 500,
+  tune: 1,
 };
 
 /** A stage's own time is used when it has been measured for so many milliseconds. */

@@ -229,6 +229,19 @@ export const LORA_CHECKS: Checks = {
   sha256: requireDigest,
 };
 
+/** Most seconds that a call of `tune` may time kernels. */
+const LONGEST_TUNING = 3600;
+
+/** Options of `tune`. */
+export const TUNE_CHECKS: Checks = {
+  ...CALLER_CHECKS,
+  seconds: check(
+    `a number above 0 and at most ${LONGEST_TUNING}`,
+    (value) => typeof value === "number" && value > 0 && value <= LONGEST_TUNING,
+  ),
+  again: requireBoolean,
+};
+
 /** How prompts are read; the prompts themselves are checked elsewhere. */
 const PROMPT_CHECKS: Checks = {
   promptSyntax: requireOneOf(...PROMPT_SYNTAXES),

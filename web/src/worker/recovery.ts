@@ -348,7 +348,7 @@ export class RecoveringPipeline {
    *
    * @param work gets the pipeline, and what it reports its own progress to.
    */
-  private async use<Result>(
+  async use<Result>(
     onProgress: OnProgress,
     signal: AbortSignal,
     work: (pipeline: Pipeline, report: OnProgress) => Promise<Result>,

@@ -7,6 +7,7 @@ import type { LoadedLora } from "../api/lora";
 import type { InversionOptions } from "../api/inversion";
 import type { Posterior, PromptEmbeddings } from "../api/options";
 import type { OnProgress, ProgressEvent } from "../api/progress";
+import type { TuneOptions, TuneReport } from "../api/tuning";
 import type {
   GenerationResult,
   LoadOptions,
@@ -22,6 +23,7 @@ import type { Inversion } from "../pipeline/inversion";
 import type { GenerationRequest, RequestTexts } from "../pipeline/generation_request";
 import type { Words } from "../pipeline/text_encoder";
 import type { Seed } from "../settings/seed";
+import { UnsupportedError } from "../util/errors";
 import { setLogLevel } from "../util/log";
 import { BUILD } from "../util/version";
 import { fetchOverPage } from "./page_fetch";
@@ -46,11 +48,27 @@ export interface LoadedModel {
   loadTimes: LoadTimes;
 }
 
+/** See `StableDiffusionPipeline.tune`. */
+export type Tune = (
+  call: number,
+  options: Pick<TuneOptions, "seconds" | "again">,
+  onProgress: OnProgress,
+) => Promise<TuneReport>;
+
 /**
  * A pipeline whose arguments and results can be sent between threads. Signals cannot, so the
  * page gives each call a number, and {@link abort} cancels the call of a number.
  */
 export class WorkerPipeline {
+  /** Tune the model; only the workers of the npm package and of the developers' build can. */
+  readonly tune: Tune = () =>
+    Promise.reject(
+      new UnsupportedError(
+        "the worker of a bundle's page cannot tune",
+        "tune with the npm package and its worker, or with `wsd bench --tune`",
+      ),
+    );
+
   private recovering: RecoveringPipeline | undefined;
   /** What cancels the calls that are under way. */
   private readonly controllers = new Map<number, AbortController>();
@@ -204,7 +222,7 @@ export class WorkerPipeline {
   }
 
   /** Do a call's work, and wait until the page has got its last report. */
-  private async reported<Result>(
+  protected async reported<Result>(
     call: number,
     onProgress: OnProgress,
     work: (

@@ -267,9 +267,10 @@ test("a signal that was aborted before sends nothing to the worker", async () =>
     pipe.generate("a", { signal }),
     pipe.encodePrompt("a", { signal }),
     pipe.selfTest({ signal }),
+    pipe.tune({ signal }),
     pipe.usage({ signal }),
   ];
-  expect(await outcomes(calls)).toEqual(Array(4).fill("AbortError"));
+  expect(await outcomes(calls)).toEqual(Array(5).fill("AbortError"));
   await settle();
   expect(sent).not.toHaveBeenCalled();
   const loading = load({ signal });
@@ -811,6 +812,10 @@ test("options that are not known are named, before anything is sent", async () =
     pipe.generate("a", { seed: onStep as never }),
     pipe.generate(onStep as never),
     pipe.selfTest({ onStep } as object),
+    pipe.tune({ onStep } as object),
+    pipe.tune({ seconds: 0 }),
+    pipe.tune({ seconds: "5" as never }),
+    pipe.tune({ again: 1 as never }),
     pipe.usage({ onProgress: onStep } as object),
     pipe.encodePrompt("a", { onStep } as object),
     load({ onStep } as object),

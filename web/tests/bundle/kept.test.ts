@@ -11,6 +11,7 @@ import { besideAddress, fetchParsed } from "../../src/bundle/bundle_files";
 import { fetchText } from "../fetch_text";
 import { NO_CACHE, openCache } from "../../src/bundle/cache";
 import { countBytes, fileSizes, keepText, keptManifests, textKey } from "../../src/bundle/kept";
+import { keepTuning } from "../../src/bundle/kept_tuning";
 import { parseManifest, textComponents } from "../../src/bundle/manifest";
 import type { ComponentEntry, Manifest } from "../../src/bundle/manifest";
 import { makeTransport } from "../../src/bundle/transport";
@@ -75,6 +76,7 @@ test("a model is listed with its address, without the signature", async () => {
       title: MANIFEST.model.title,
       bytes: { total, kept: total },
       complete: true,
+      tunings: 0,
     },
   ]);
   expect([await isKept("m/"), await isKept("/m/?sig=2"), await isKept("n/")]).toEqual([
@@ -111,6 +113,19 @@ test("removing a model leaves what another shares with it, and needs no server",
   await purge("m/?sig=3");
   expect([await isKept("m/"), await isKept("n/")]).toEqual([false, true]);
   await purge("n/");
+  expect(await (await openCache()).keys()).toEqual([]);
+});
+
+test("what tune found is listed with the model for each GPU, and removed with it", async () => {
+  vi.stubGlobal("navigator", { userAgent: "Browser/1" });
+  const url = "https://page.test/m/manifest.json";
+  await keep(url);
+  for (const device of ["one", "other"]) {
+    const tuning = { choices: {}, functions: [] };
+    await keepTuning(MANIFEST, { device }, tuning, await openCache());
+  }
+  expect(await listKept()).toMatchObject([{ tunings: 2, complete: true }]);
+  await purge(url);
   expect(await (await openCache()).keys()).toEqual([]);
 });
 

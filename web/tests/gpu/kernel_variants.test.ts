@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { KernelTable, Variant } from "../../src/gpu/kernel_table";
+import type { VariantChoice } from "../../src/api/tuning";
 import type { KernelChoice } from "../../src/gpu/kernel_variants";
 import { parseKernelChoice, selectVariant } from "../../src/gpu/kernel_variants";
 import type { DescribedGpu } from "../../src/gpu/selection_rules";
@@ -196,4 +197,35 @@ test("kernels are counted by what runs in them", () => {
     generated: 2,
     gemm_tiled_f32: 1,
   });
+});
+
+/** Select with a preference for the kernel `gemm`, which has two variants of one name. */
+function prefer(
+  preferred: VariantChoice,
+  described: DescribedGpu = gpu(),
+  choice: KernelChoice = "auto",
+): Variant | undefined {
+  const preferences = new Map([["gemm", preferred]]);
+  return selectVariant(table, "gemm", { gpu: describeGpu(described), rules, choice, preferences });
+}
+
+test("a preferred variant runs, or the generated kernel", () => {
+  expect(prefer({ variant: "gemm_tiled_f32", index: 0 })).toBe(tiled);
+  expect(prefer({ variant: "gemm_tiled_f32", index: 1 })).toBe(small);
+  expect(prefer({ variant: "generated", index: 0 })).toBeUndefined();
+});
+
+test("a preferred variant that is refused, or that is not there, is passed over", () => {
+  const weak = gpu({}, 16384, false);
+  expect(prefer({ variant: "gemm_tiled_f16", index: 0 }, weak)).toBe(small);
+  expect(prefer({ variant: "gemm_tiled_f32", index: 0 }, weak)).toBe(small);
+  expect(prefer({ variant: "gemm_tiled_f32", index: 2 })).toBe(matrix);
+  expect(prefer({ variant: "unknown", index: 0 })).toBe(matrix);
+});
+
+test("names that the caller gives overrule what is preferred", () => {
+  const named = new Set(["gemm_tiled_f16"]);
+  expect(prefer({ variant: "gemm_tiled_f32", index: 0 }, gpu(), named)).toBe(f16);
+  expect(prefer({ variant: "generated", index: 0 }, gpu(), named)).toBe(f16);
+  expect(prefer({ variant: "gemm_tiled_f16", index: 0 }, gpu(), new Set())).toBeUndefined();
 });

@@ -139,23 +139,26 @@ export class GpuContext {
   }
 
   /**
-   * Record work as one submission, with a command of the caller's before and after it.
+   * Record several kinds of work as one submission, with a command of the caller's before, between
+   * and after them.
    *
    * Needs a version of TVM that collects commands.
    *
    * @param mark records the caller's command.
    * @returns whether it is one submission; not if tvmjs had to submit early, for a copy.
    */
-  recordAsOne(mark: (encoder: GPUCommandEncoder) => void, work: () => void): boolean {
+  recordAsOne(mark: (encoder: GPUCommandEncoder) => void, works: readonly (() => void)[]): boolean {
     const { context } = this;
     const encoder = (context.pendingEncoder = this.device.createCommandEncoder());
     this.holding = true;
     try {
       mark(encoder);
-      work();
-      const whole = context.pendingEncoder === encoder;
-      if (whole) mark(encoder);
-      return whole;
+      return works.every((work) => {
+        work();
+        const whole = context.pendingEncoder === encoder;
+        if (whole) mark(encoder);
+        return whole;
+      });
     } finally {
       this.holding = false;
     }

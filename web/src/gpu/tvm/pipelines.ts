@@ -14,6 +14,12 @@ export interface Replacement {
   kernel: Promise<Kernel>;
 }
 
+/** A generated kernel: its arguments, and its WGSL. */
+export interface KernelSource {
+  info: KernelInfo;
+  code: string;
+}
+
 /** Makes the kernels that take the place of generated ones. */
 export interface KernelReplacements {
   /** Compile a replacement of a generated kernel; undefined where the generated one is used. */
@@ -29,10 +35,12 @@ const COMPILED_AT_ONCE = 16;
 
 /** The pipelines of a library's kernels. */
 export class Pipelines {
-  /** Called with a kernel's name before it runs, while something measures. */
-  onKernel: ((name: string) => void) | undefined;
+  /** Called with a kernel's name and arguments before it runs, while something measures. */
+  onKernel: ((name: string, args: readonly number[]) => void) | undefined;
   /** Kernels whose pipelines are compiled, each with the name of the variant that runs. */
   private readonly compiled = new Map<string, string>();
+  /** Kernel → what runs when the compiled host code calls it. */
+  private readonly running = new Map<string, Kernel>();
 
   constructor(
     private readonly instance: Instance,
@@ -63,16 +71,17 @@ export class Pipelines {
     const wanted = new Set(functions.flatMap(({ kernels }) => kernels));
     const missing = [...wanted].filter((name) => !this.compiled.has(name));
     if (missing.length === 0) return;
-    const { infos, shaders, install } = this.readShaders(missing);
+    const sources = this.readSources(missing);
+    const install = this.findInstaller();
     let loaded = 0;
     try {
-      await forEachConcurrently(shaders, COMPILED_AT_ONCE, async ([name, code]) => {
-        const info = infos[name]!;
+      await forEachConcurrently([...sources], COMPILED_AT_ONCE, async ([name, source]) => {
+        const { info, code } = source;
         const replacement = this.replacements?.create(name, info);
         const kernel = await (replacement?.kernel ?? this.context.createKernel(info, code));
         throwIfAborted(signal);
-        this.install(install, name, kernel);
-        this.compiled.set(name, replacement?.variant ?? GENERATED);
+        this.install(install, name);
+        this.use(name, replacement?.variant ?? GENERATED, kernel);
         loaded += 1;
         onProgress(loaded, missing.length);
       });
@@ -82,12 +91,24 @@ export class Pipelines {
     }
   }
 
+  /** What runs in a compiled kernel. */
+  kernel(name: string): Kernel {
+    return this.running.get(name)!;
+  }
+
+  /**
+   * Have another kernel run from now on.
+   *
+   * @param name of a kernel whose pipeline is compiled.
+   * @param variant the name of what runs, for reports.
+   */
+  use(name: string, variant: string, kernel: Kernel): void {
+    this.compiled.set(name, variant);
+    this.running.set(name, kernel);
+  }
+
   /** Read the sources of kernels from the library. */
-  private readShaders(names: string[]): {
-    infos: Record<string, KernelInfo>;
-    shaders: (readonly [string, string])[];
-    install: PackedFunc;
-  } {
+  readSources(names: readonly string[]): Map<string, KernelSource> {
     this.instance.beginScope();
     const module = this.vm.getInternalModule();
     const infos = JSON.parse(module.getFunction("webgpu.get_fmap", true)() as string) as Record<
@@ -95,20 +116,30 @@ export class Pipelines {
       KernelInfo
     >;
     const getShader = module.getFunction("webgpu.get_shader");
-    const shaders = names.map((name) => [name, getShader(name) as string] as const);
+    const sources = names.map(
+      (name) => [name, { info: infos[name]!, code: getShader(name) as string }] as const,
+    );
+    this.instance.endScope();
+    return new Map(sources);
+  }
+
+  /** The function by which the compiled host code learns of a kernel; the caller disposes of it. */
+  private findInstaller(): PackedFunc {
+    this.instance.beginScope();
+    const module = this.vm.getInternalModule();
     const install = this.instance.detachFromCurrentScope(
       module.getFunction("webgpu.update_prebuild"),
     );
     this.instance.endScope();
-    return { infos, shaders, install };
+    return install;
   }
 
   /** Have the compiled host code call a kernel. */
-  private install(install: PackedFunc, name: string, kernel: Kernel): void {
+  private install(install: PackedFunc, name: string): void {
     this.instance.beginScope();
     install(name, (...args: number[]) => {
-      this.onKernel?.(name);
-      kernel(...args);
+      this.onKernel?.(name, args);
+      this.running.get(name)!(...args);
     });
     this.instance.endScope();
   }

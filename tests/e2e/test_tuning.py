@@ -1,0 +1,194 @@
+"""Tuning on the adapter at hand: what is found runs, is kept, is applied and is removed."""
+
+import json
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from lora_pages import read_picture, served_with_tools
+from pages import browser_program
+from speck import BROAD, SPECK
+from wsd.bundle.builder import build_bundle
+from wsd.bundle.manifest import find_manifest, read_manifest
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.random_weights import random_checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
+from wsd.evaluate.metrics import psnr, relative_error
+from wsd.kernels.choice import GENERATED
+from wsd.runtime.request import GenerationRequest
+from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR
+from wsd.util.progress import Quiet
+
+MANIFEST = f"/models/{BROAD.name}/manifest.json"
+SMALL = f"/models/{SPECK.name}/manifest.json"
+# The adapter of tests computes on the processor, where rules refuse written variants.
+OPTIONS = {"ignoredRules": "software-adapter,fallback-adapter"}
+REQUEST = GenerationRequest(prompt="a red circle", steps=2, guidance_scale=3.0, seed=7)
+DRAWN = {"seed": 7, "numInferenceSteps": 2, "guidanceScale": 3.0}
+
+
+@pytest.fixture(scope="module")
+def broad(tmp_path_factory):
+    """Return a bundle of broad layers, and what diffusers draws with its weights."""
+    checkpoint = open_checkpoint(random_checkpoint(BROAD, 0), BROAD)
+    library = compile_library(BROAD, BROAD.sizes, "w4a16", Quiet())
+    bundle = build_bundle(checkpoint, library, tmp_path_factory.mktemp("tune") / "b", Quiet())
+    pipeline = load_pipeline(checkpoint)
+    round_weights(pipeline, read_manifest(find_manifest(bundle, None)).storages())
+    return bundle, draw_reference(checkpoint, pipeline, REQUEST, Quiet())
+
+
+@contextmanager
+def opened(bundle, visitor):
+    """Yield a function that calls one of ``web/tests/browser/tuning.ts`` in a page."""
+    with served_with_tools(bundle) as address:
+        page = visitor.new_page()
+        page.goto(address + "blank.html")
+        page.set_default_timeout(0)
+        page.evaluate(f"() => {{ {browser_program('tuning')} }}")
+        yield lambda name, *given: page.evaluate(
+            "([name, given]) => wsdTuning[name](...given)", [name, list(given)]
+        )
+
+
+@pytest.fixture
+def call(broad, visitor):
+    with opened(broad[0], visitor) as found:
+        yield found
+
+
+@pytest.fixture
+def small(speck, visitor):
+    with opened(speck[0], visitor) as found:
+        yield found
+
+
+def assert_drawn(drawn, expected):
+    images, latents = expected
+    picture, found = read_picture(drawn, BROAD)
+    assert relative_error(found, latents.ravel()) < LATENTS_TOLERANCE
+    assert psnr(picture, images[0]) > PICTURE_PSNR
+    # A flat picture would agree too easily.
+    assert picture.std() > 5
+
+
+@pytest.mark.full
+def test_what_is_found_is_drawn_with_and_kept_and_applied_and_removed(broad, call):
+    expected = broad[1]
+    call("load", MANIFEST, OPTIONS)
+    before = call("draw", REQUEST.prompt, DRAWN)
+    assert_drawn(before, expected)
+    assert set(before["variants"]) > {GENERATED}
+    assert call("tunings") == [0]
+    # A short call times one kernel at least, and the next one goes on behind it.
+    first = call("tune", {"seconds": 0.001})["report"]
+    assert first["choices"]
+    assert not first["complete"]
+    second = call("tune", {"seconds": 20})["report"]
+    assert second["choices"].items() > first["choices"].items()
+    assert second["kept"]
+    # On the processor, generated kernels are faster than some of those for GPUs.
+    assert second["changed"] > 0
+    assert second["gain"] > 1
+    after = call("draw", REQUEST.prompt, DRAWN)
+    assert_drawn(after, expected)
+    assert after["variants"] != before["variants"]
+    call("unload")
+    # The next visit runs it from the first picture on.
+    call("load", MANIFEST, OPTIONS)
+    assert call("variants") == after["variants"]
+    drawn = call("draw", REQUEST.prompt, DRAWN)
+    np.testing.assert_array_equal(drawn["latents"], after["latents"])
+    call("unload")
+    # Rules refuse it where they are not ignored, and names of kernels overrule it.
+    call("load", MANIFEST)
+    assert set(call("variants")) == {GENERATED}
+    call("unload")
+    call("load", MANIFEST, {"kernels": "norm_sums_workgroup"})
+    assert set(call("variants")) == {GENERATED, "norm_sums_workgroup"}
+    call("unload")
+    assert call("tunings") == [1]
+    call("purge", MANIFEST)
+    assert call("tunings") == []
+    call("load", MANIFEST, OPTIONS)
+    assert call("variants") == before["variants"]
+    call("unload")
+
+
+@pytest.mark.full
+def test_all_kernels_are_timed_once(speck, small):
+    small("load", SMALL, OPTIONS)
+    tuned = small("tune", {"seconds": 600})
+    assert tuned["stages"] == ["tune"]
+    assert tuned["rises"]
+    report = tuned["report"]
+    check_report(report, speck[0])
+    ran = small("variants")
+    again = small("tune", {"seconds": 600})["report"]
+    assert again["choices"] == report["choices"]
+    assert again["functions"] == report["functions"]
+    assert again["seconds"] < 10
+    # One that is cancelled changes nothing.
+    assert small("tuneAborted") == "AbortError"
+    assert small("variants") == ran
+    small("unload")
+    small("load", SMALL, OPTIONS)
+    assert small("variants") == ran
+    known = small("tune", {})["report"]
+    assert known["choices"] == report["choices"]
+    assert known["kept"]
+    small("unload")
+    small("load", SMALL, {"kernels": "norm_sums_workgroup"})
+    named = small("tune", {"seconds": 600})["report"]
+    assert named["complete"]
+    assert not named["kept"]
+    names = {choice["variant"] for choice in named["choices"].values()}
+    assert names <= {GENERATED, "norm_sums_workgroup"}
+    small("unload")
+
+
+def check_report(report, bundle):
+    manifest = read_manifest(find_manifest(bundle, None))
+    table = json.loads(
+        (bundle / "models" / SPECK.name / manifest.kernels.file).read_text(encoding="utf-8")
+    )["kernels"]
+    assert report["complete"]
+    assert report["kept"]
+    assert report["adapter"]["vendor"] == "google"
+    assert report["gain"] >= 1
+    roles = {entry.name: entry.role for entry in manifest.entry_points}
+    tuned = [roles[function["name"]] for function in report["functions"]]
+    assert tuned[0] == "guided_denoiser"
+    assert {"guided_denoiser", "vae_decoder", "text_encoder"} <= {*tuned}
+    for function in report["functions"]:
+        assert function["complete"]
+        assert function["after"] <= function["before"]
+        assert function["changed"] <= function["kernels"]
+    assert report["kernels"] == len(report["choices"]) > 0
+    for kernel, choice in report["choices"].items():
+        if choice["variant"] != GENERATED:
+            same = [each for each in table[kernel] if each["name"] == choice["variant"]]
+            assert choice["index"] < len(same)
+
+
+@pytest.mark.full
+def test_what_cannot_be_tuned_is_refused(small):
+    small("load", SMALL, OPTIONS)
+    for options, wanted in [
+        ({"seconds": 0}, "above 0"),
+        ({"seconds": "5"}, "above 0"),
+        ({"again": 1}, "true or false"),
+        ({"second": 5}, "seconds"),
+    ]:
+        refused = small("refusal", options)
+        assert refused["name"] == "OptionError", options
+        assert wanted in refused["hint"]
+    small("unload")
+    # The page's own worker has no clock.
+    small("load", SMALL, OPTIONS, "/client.js")
+    refused = small("refusal", {})
+    assert refused["name"] == "UnsupportedError"
+    assert "npm package" in refused["hint"]
+    small("unload")

@@ -1,0 +1,482 @@
+/**
+ * Tunes a model on the GPU at hand: times what may run in each kernel, and has the fastest run.
+ *
+ * A function is called once, and the buffers of its kernels are noted. They stay as long as the
+ * function's workspace does, so that each kernel can be run again and again with them, whatever it
+ * writes: its results are needed no more. Nothing stays that does not make the whole function faster.
+ */
+
+import type { OnStage } from "../api/progress";
+import type { TunedFunction, TuneReport, VariantChoice } from "../api/tuning";
+import { keepTuning, readTuning } from "../bundle/kept_tuning";
+import type { Tuning } from "../bundle/kept_tuning";
+import type { EntryPoint, Role } from "../bundle/manifest";
+import { hasBuffersFor } from "../gpu/buffer_limits";
+import { findChoices, standardChoice, trimLauncher, variantOf } from "../gpu/kernel_candidates";
+import type { KernelLauncher } from "../gpu/kernel_launcher";
+import type { Variant } from "../gpu/kernel_table";
+import type { Model, NamedTensors } from "../gpu/model";
+import type { Kernel } from "../gpu/tvm/gpu_context";
+import type { Tensor } from "../gpu/tvm/runtime";
+import type { KernelSource } from "../gpu/tvm/pipelines";
+import type { Stages } from "../pipeline";
+import { mapInOrder } from "../util/concurrency";
+import { AUTO, GENERATED, SELF_TEST_TOLERANCE } from "../util/constants.generated";
+import { throwIfAborted } from "../util/errors";
+import { findFastest, median } from "./fastest";
+import type { Timer } from "./fastest";
+import { GpuClock } from "./gpu_clock";
+import { makeInputs } from "./random_inputs";
+import type { KernelCall, TuningUnit } from "./tuning_units";
+import { planUnits } from "./tuning_units";
+
+/** Roles of the functions that are tuned, in their order: those first that take most of the time. */
+const TUNED_ROLES: readonly Role[] = [
+  "guided_denoiser",
+  "denoiser",
+  "guided_chunked_denoiser",
+  "chunked_denoiser",
+  "guided_shallow_denoiser",
+  "shallow_denoiser",
+  "vae_decoder",
+  "vae_decoder_tile",
+  "text_encoder",
+  "layered_text_encoder",
+  "vae_encoder",
+  "vae_encoder_tile",
+];
+/** Seconds that a call times kernels unless it says otherwise. */
+const DEFAULT_SECONDS = 5;
+/** Units whose candidates are compiled at the same time, while one is timed. */
+const COMPILED_AHEAD = 3;
+/** How often a whole function is timed with and without what was found. */
+const CONFIRMATIONS = 3;
+/** A function that takes less than this share of its time before is not timed again. */
+const CLEAR = 0.8;
+/** The largest relative difference of a function's results that other kernels may make. */
+const LARGEST_DIFFERENCE = SELF_TEST_TOLERANCE.f16;
+
+/** How long tuning may take, and whether it begins anew. */
+export interface TuningOptions {
+  seconds?: number | undefined;
+  again?: boolean | undefined;
+}
+
+/** What was found of models that are loaded, whether the browser keeps it or not. */
+const found = new WeakMap<Model, Tuning>();
+
+/**
+ * Time what may run in the kernels of the functions that are compiled, and have the fastest run.
+ *
+ * @param stages of the model; nothing else runs meanwhile.
+ * @throws AbortError if the signal is aborted.
+ */
+export async function tuneModel(
+  { model, files, bring }: Stages,
+  { seconds = DEFAULT_SECONDS, again = false }: TuningOptions,
+  report: OnStage,
+  signal: AbortSignal,
+): Promise<TuneReport> {
+  const started = performance.now();
+  const { manifest, identity, launcher } = model;
+  const isKept = launcher?.selection.choice === AUTO;
+  const read = async (): Promise<Tuning | undefined> =>
+    isKept ? readTuning(manifest, identity, files.cache) : undefined;
+  const tuning = found.get(model) ?? (await read()) ?? { choices: {}, functions: [] };
+  found.set(model, tuning);
+  const budget = new Budget(seconds * 1000, (spent, total) =>
+    report({ stage: "tune", loaded: spent, total }),
+  );
+  const entries = launcher === undefined ? [] : findFunctions(model);
+  let kept = false;
+  if (launcher !== undefined) {
+    const tuner = new Tuner(model, launcher, tuning, again, budget, signal);
+    const isDone = ({ name }: EntryPoint): boolean =>
+      !again && tuning.functions.some((each) => each.name === name && each.complete);
+    const keep = async (): Promise<boolean> =>
+      isKept && entries.length > 0 && keepTuning(manifest, identity, tuning, files.cache);
+    try {
+      for (const entry of entries.filter((each) => !isDone(each))) {
+        throwIfAborted(signal);
+        if (budget.isOver()) break;
+        await bring(entry);
+        await budget.spend(() => tuner.tune(entry));
+        await keep();
+      }
+    } finally {
+      if (model.runtime.failure === undefined) trimLauncher(launcher);
+    }
+    kept = await keep();
+  }
+  budget.finish();
+  const { functions, choices } = tuning;
+  const names = new Set(functions.filter(({ complete }) => complete).map(({ name }) => name));
+  return {
+    adapter: { ...identity },
+    functions,
+    kernels: Object.keys(choices).length,
+    changed: launcher === undefined ? 0 : countChanged(launcher, Object.keys(choices), choices),
+    gain: total(functions, "before") / total(functions, "after") || 1,
+    choices,
+    complete: entries.every(({ name }) => names.has(name)),
+    kept,
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** The functions whose pipelines are compiled, because something was drawn with them or will be. */
+function findFunctions({ manifest, runtime, limits }: Model): EntryPoint[] {
+  const { variants } = runtime.pipelines;
+  return TUNED_ROLES.flatMap((role) =>
+    manifest.entry_points.filter((entry) => entry.role === role),
+  ).filter(
+    (entry) =>
+      entry.kernels.every((kernel) => variants.has(kernel)) && hasBuffersFor(entry, limits),
+  );
+}
+
+/** Count the kernels in which another variant runs than would run otherwise. */
+function countChanged(
+  launcher: KernelLauncher,
+  kernels: readonly string[],
+  choices: Readonly<Record<string, VariantChoice>>,
+): number {
+  return kernels.filter((kernel) => isChanged(launcher, kernel, choices[kernel]!)).length;
+}
+
+function isChanged(launcher: KernelLauncher, kernel: string, choice: VariantChoice): boolean {
+  const standard = standardChoice(launcher, kernel);
+  return variantOf(launcher, kernel, choice) !== variantOf(launcher, kernel, standard);
+}
+
+/** Milliseconds that functions take of a picture of the model's default steps. */
+function total(functions: readonly TunedFunction[], which: "before" | "after"): number {
+  return functions.reduce((sum, each) => sum + each.calls * each[which], 0);
+}
+
+/** How long tuning may take, and what it has taken of that. */
+class Budget {
+  private spent = 0;
+  private started: number | undefined;
+
+  /** @param report called with the milliseconds that are spent, and with all of them. */
+  constructor(
+    private readonly milliseconds: number,
+    private readonly report: (spent: number, total: number) => void,
+  ) {}
+
+  /** Do work that counts. */
+  async spend(work: () => Promise<void>): Promise<void> {
+    this.started = performance.now();
+    try {
+      await work();
+    } finally {
+      this.spent += performance.now() - this.started;
+      this.started = undefined;
+    }
+  }
+
+  isOver(): boolean {
+    const running = this.started === undefined ? 0 : performance.now() - this.started;
+    const spent = this.spent + running;
+    this.report(Math.min(spent, this.milliseconds), this.milliseconds);
+    return spent >= this.milliseconds;
+  }
+
+  /** Report that nothing is left to do. */
+  finish(): void {
+    this.report(this.milliseconds, this.milliseconds);
+  }
+}
+
+/** What runs in a kernel: a variant, or the generated kernel, and its pipeline. */
+interface Running {
+  variant: Variant | undefined;
+  kernel: Kernel;
+}
+
+/** A candidate of a unit: what it is in each kernel, and their pipelines. */
+interface Compiled {
+  choices: readonly VariantChoice[];
+  kernels: readonly Kernel[];
+}
+
+/** Tunes the functions of a model, one after another. */
+class Tuner {
+  private readonly clock: GpuClock;
+  /** Kernels that are not timed again. */
+  private readonly decided: Set<string>;
+
+  constructor(
+    private readonly model: Model,
+    private readonly launcher: KernelLauncher,
+    private readonly tuning: Tuning,
+    again: boolean,
+    private readonly budget: Budget,
+    private readonly signal: AbortSignal,
+  ) {
+    this.clock = new GpuClock(model.runtime);
+    this.decided = new Set(again ? [] : Object.keys(tuning.choices));
+  }
+
+  /** Tune a function, whose weights are on the GPU. */
+  async tune(entry: EntryPoint): Promise<void> {
+    const { model, tuning } = this;
+    const inputs = model.kept(() => makeInputs(model, entry));
+    const before = new Map<string, Running>();
+    const choices = { ...tuning.choices };
+    let outputs: NamedTensors = {};
+    const call = (): void => {
+      model.runtime.scope(() => {
+        model.call(entry, inputs);
+        return undefined;
+      });
+    };
+    try {
+      const calls = this.watch(() => (outputs = model.kept(() => model.call(entry, inputs))));
+      await model.runtime.sync();
+      const sources = model.runtime.pipelines.readSources([...new Set(entry.kernels)]);
+      const complete = await this.choose(calls, sources, before);
+      const times = await this.confirm(entry, inputs, call, sources);
+      const kernels = entry.kernels.filter((kernel) => Object.hasOwn(tuning.choices, kernel));
+      const made: TunedFunction = {
+        name: entry.name,
+        calls: entry.role.endsWith("denoiser") ? model.manifest.defaults.steps : 1,
+        ...times,
+        kernels: kernels.length,
+        changed: countChanged(this.launcher, kernels, tuning.choices),
+        complete,
+      };
+      const others = tuning.functions.filter(({ name }) => name !== entry.name);
+      tuning.functions = [...others, made];
+    } catch (error) {
+      // What was not confirmed does not stay.
+      for (const [name, { variant, kernel }] of before) this.use(name, variant, kernel);
+      tuning.choices = choices;
+      throw error;
+    } finally {
+      if (model.runtime.failure === undefined) {
+        for (const tensor of [inputs, outputs].flatMap(Object.values<Tensor>)) tensor.dispose();
+      }
+    }
+  }
+
+  /** Note the calls of kernels that work makes. */
+  private watch(work: () => void): KernelCall[] {
+    const { pipelines } = this.model.runtime;
+    const calls: KernelCall[] = [];
+    pipelines.onKernel = (kernel, args) => calls.push({ kernel, args: [...args] });
+    try {
+      work();
+      return calls;
+    } finally {
+      pipelines.onKernel = undefined;
+    }
+  }
+
+  /**
+   * Have the fastest run in each kernel, in that first which takes most of the time.
+   *
+   * @param before gets what ran in the kernels.
+   * @returns whether all were timed before the time was up.
+   */
+  private async choose(
+    calls: readonly KernelCall[],
+    sources: ReadonlyMap<string, KernelSource>,
+    before: Map<string, Running>,
+  ): Promise<boolean> {
+    const { launcher, decided, clock, budget, signal } = this;
+    const { pipelines } = this.model.runtime;
+    const find = (kernel: string): VariantChoice[] => findChoices(launcher, kernel);
+    const units = planUnits(calls, launcher.table, find, decided);
+    const running = units.map((unit) => unit.calls.map(({ kernel }) => pipelines.kernel(kernel)));
+    const times = await clock.check(
+      units.map((unit, index) => (): void => runCalls(unit, running[index]!, 1)),
+    );
+    const share = new Map(units.map((unit, index) => [unit, unit.count * times[index]!]));
+    const sorted = [...units].sort((one, other) => share.get(other)! - share.get(one)!);
+    const compile = async (unit: TuningUnit): Promise<readonly [TuningUnit, Compiled[]]> => [
+      unit,
+      await this.compileAll(unit, sources),
+    ];
+    let timed = 0;
+    for await (const [unit, compiled] of mapInOrder(sorted, COMPILED_AHEAD, compile)) {
+      // One at least is timed, so that the next call goes on behind it.
+      if (budget.isOver() && timed > 0) return false;
+      timed += 1;
+      throwIfAborted(signal);
+      const candidates = await this.withoutInvalid(unit, compiled);
+      const timer: Timer = {
+        resolution: clock.resolution,
+        span: clock.span,
+        time: async (numbers, repeats) => {
+          throwIfAborted(signal);
+          return clock.time(
+            numbers.map((number) => (): void => {
+              runCalls(unit, candidates[number]!.kernels, repeats);
+            }),
+          );
+        },
+      };
+      const fastest = await findFastest(candidates.length, timer);
+      const { choices, kernels } = candidates[fastest.candidate]!;
+      unit.calls.forEach(({ kernel }, index) => {
+        before.set(kernel, {
+          variant: launcher.running.get(kernel),
+          kernel: pipelines.kernel(kernel),
+        });
+        this.use(kernel, variantOf(launcher, kernel, choices[index]!), kernels[index]!);
+        this.tuning.choices[kernel] = choices[index]!;
+        decided.add(kernel);
+      });
+    }
+    return true;
+  }
+
+  /** Compile the candidates of a unit; one that the GPU's driver refuses is left out. */
+  private async compileAll(
+    { calls, candidates }: TuningUnit,
+    sources: ReadonlyMap<string, KernelSource>,
+  ): Promise<Compiled[]> {
+    const compiled = await Promise.all(
+      candidates.map(async (choices): Promise<Compiled[]> => {
+        try {
+          const kernels = calls.map(({ kernel }, index) =>
+            this.compile(kernel, variantOf(this.launcher, kernel, choices[index]!), sources),
+          );
+          return [{ choices, kernels: await Promise.all(kernels) }];
+        } catch (error) {
+          if (choices === candidates[0]) throw error;
+          return [];
+        }
+      }),
+    );
+    return compiled.flat();
+  }
+
+  /** Return what is compiled of a variant, or of the generated kernel; else compile it. */
+  private async compile(
+    name: string,
+    variant: Variant | undefined,
+    sources: ReadonlyMap<string, KernelSource>,
+  ): Promise<Kernel> {
+    const { launcher } = this;
+    const { context, pipelines } = this.model.runtime;
+    if (launcher.running.get(name) === variant) return pipelines.kernel(name);
+    const { info, code } = sources.get(name)!;
+    if (variant !== undefined) return launcher.compile(variant, info);
+    return context.createKernel(info, code);
+  }
+
+  /**
+   * Run the candidates of a unit once, and leave out those that the GPU refuses: of commands that are
+   * refused nothing is done, which is fast.
+   */
+  private async withoutInvalid(
+    unit: TuningUnit,
+    candidates: readonly Compiled[],
+  ): Promise<Compiled[]> {
+    const { context } = this.model.runtime;
+    const { device } = context;
+    context.flush();
+    const errors = candidates.map(async ({ kernels }) => {
+      device.pushErrorScope("validation");
+      runCalls(unit, kernels, 1);
+      context.flush();
+      return device.popErrorScope();
+    });
+    const refused = await Promise.all(errors);
+    return candidates.filter((_, index) => index === 0 || refused[index] === null);
+  }
+
+  /**
+   * Time a function with what was found for its kernels and without it, in turns. If it is not faster,
+   * or computes something else, nothing of that stays.
+   */
+  private async confirm(
+    entry: EntryPoint,
+    inputs: NamedTensors,
+    call: () => void,
+    sources: ReadonlyMap<string, KernelSource>,
+  ): Promise<Pick<TunedFunction, "before" | "after">> {
+    const { model, launcher, tuning, clock } = this;
+    const { runtime } = model;
+    const names = entry.kernels.filter((name) => {
+      const choice = tuning.choices[name];
+      return choice !== undefined && isChanged(launcher, name, choice);
+    });
+    if (names.length === 0) {
+      const [time] = await clock.time([call]);
+      return { before: time!, after: time! };
+    }
+    const standard = await Promise.all(
+      names.map(async (name): Promise<Running> => {
+        const variant = variantOf(launcher, name, standardChoice(launcher, name));
+        return { variant, kernel: await this.compile(name, variant, sources) };
+      }),
+    );
+    const chosen = names.map((name): Running => ({
+      variant: launcher.running.get(name),
+      kernel: runtime.pipelines.kernel(name),
+    }));
+    const useAll = (all: readonly Running[]): void =>
+      all.forEach(({ variant, kernel }, index) => this.use(names[index]!, variant, kernel));
+    const runWith = (all: readonly Running[]) => (): void => {
+      useAll(all);
+      call();
+    };
+    const readWith = async (all: readonly Running[]): Promise<Record<string, Float32Array>> => {
+      useAll(all);
+      return model.readAll(model.kept(() => model.call(entry, inputs)));
+    };
+    const difference = differ(await readWith(standard), await readWith(chosen));
+    const samples: [number[], number[]] = [[], []];
+    for (let round = 0; round < CONFIRMATIONS; round++) {
+      throwIfAborted(this.signal);
+      const [before, after] = await clock.time([runWith(standard), runWith(chosen)]);
+      samples[0].push(before!);
+      samples[1].push(after!);
+      if (after! < CLEAR * before!) break;
+    }
+    const [before, after] = [median(samples[0]), median(samples[1])];
+    if (after < before && difference <= LARGEST_DIFFERENCE) return { before, after };
+    useAll(standard);
+    for (const name of names) tuning.choices[name] = standardChoice(launcher, name);
+    return { before, after: before };
+  }
+
+  private use(name: string, variant: Variant | undefined, kernel: Kernel): void {
+    this.model.runtime.pipelines.use(name, variant?.name ?? GENERATED, kernel);
+    const { running } = this.launcher;
+    if (variant === undefined) running.delete(name);
+    else running.set(name, variant);
+  }
+}
+
+/** Run each kernel of a unit a number of times, with the arguments that were noted. */
+function runCalls({ calls }: TuningUnit, kernels: readonly Kernel[], repeats: number): void {
+  for (let run = 0; run < repeats; run++) {
+    calls.forEach(({ args }, index) => {
+      kernels[index]!(...args);
+    });
+  }
+}
+
+/** The largest relative difference of results, by their norms; infinite if one is not a number. */
+function differ(
+  expected: Readonly<Record<string, Float32Array>>,
+  found: Readonly<Record<string, Float32Array>>,
+): number {
+  const differences = Object.entries(expected).map(([name, values]) => {
+    let [squares, size] = [0, 0];
+    values.forEach((value, index) => {
+      // Random inputs may be beyond what a model computes with.
+      if (!Number.isFinite(value)) return;
+      squares += (found[name]![index]! - value) ** 2;
+      size += value ** 2;
+    });
+    return squares === 0 ? 0 : Math.sqrt(squares / size);
+  });
+  const largest = Math.max(...differences);
+  return Number.isNaN(largest) ? Infinity : largest;
+}

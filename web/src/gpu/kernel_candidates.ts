@@ -1,0 +1,50 @@
+/** What may run in a kernel besides what runs: for tuning, which the page does not have. */
+
+import type { VariantChoice } from "../api/tuning";
+import { keyOf } from "./kernel_launcher";
+import type { KernelLauncher } from "./kernel_launcher";
+import type { Variant } from "./kernel_table";
+import { allowedVariants, findVariant, GENERATED_CHOICE } from "./kernel_variants";
+
+/** What may run in a kernel on this GPU besides the generated one, in the table's order. */
+export function findChoices({ table, selection }: KernelLauncher, kernel: string): VariantChoice[] {
+  const counts = new Map<string, number>();
+  const allowed = allowedVariants(table, kernel, selection);
+  return (table.kernels[kernel] ?? []).flatMap((variant) => {
+    const index = counts.get(variant.name) ?? 0;
+    counts.set(variant.name, index + 1);
+    return allowed.includes(variant) ? [{ variant: variant.name, index }] : [];
+  });
+}
+
+/** What runs in a kernel unless something else is preferred. */
+export function standardChoice(launcher: KernelLauncher, kernel: string): VariantChoice {
+  return findChoices(launcher, kernel)[0] ?? GENERATED_CHOICE;
+}
+
+/** The variant that a choice names; undefined for the generated kernel. */
+export function variantOf(
+  { table }: KernelLauncher,
+  kernel: string,
+  choice: VariantChoice,
+): Variant | undefined {
+  return findVariant(table.kernels[kernel] ?? [], choice);
+}
+
+/**
+ * Free scratch buffers that are larger than what runs needs, and forget the pipelines of what does not
+ * run.
+ */
+export function trimLauncher({ context, running, scratch, pipelines }: KernelLauncher): void {
+  const variants = [...running.values()];
+  context.flush();
+  for (const [number, buffer] of scratch.entries()) {
+    const size = Math.max(0, ...variants.map(({ scratch_bytes }) => scratch_bytes[number] ?? 0));
+    if (size === buffer.size) continue;
+    context.destroyBuffer(buffer);
+    // A buffer of no bytes cannot be bound, and nothing that runs binds it.
+    scratch[number] = context.createBuffer({ size, usage: GPUBufferUsage.STORAGE });
+  }
+  const keys = new Set(variants.flatMap(({ launches }) => launches.map(keyOf)));
+  for (const key of pipelines.keys()) if (!keys.has(key)) pipelines.delete(key);
+}
