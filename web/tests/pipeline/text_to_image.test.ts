@@ -11,7 +11,9 @@ import { toyRequest } from "../toy_pipeline";
 
 function entry(role: Role, [width, height]: Size, bytes: number): object {
   const outputs = [{ shape: [1, 3, height, width] }];
-  return { name: role, role, size: [width, height], largest_buffer_bytes: bytes, outputs };
+  const inputs = [{ name: "text_embeddings", shape: [1, 77, 4] }];
+  const size = [width, height];
+  return { name: role, role, size, largest_buffer_bytes: bytes, inputs, outputs };
 }
 
 /** How a model is loaded without settings. */
