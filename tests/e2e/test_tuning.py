@@ -117,7 +117,7 @@ def test_what_is_found_is_drawn_with_and_kept_and_applied_and_removed(broad, cal
     call("unload")
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_all_kernels_are_timed_once(speck, small):
     small("load", SMALL, OPTIONS)
     tuned = small("tune", {"seconds": 600})
