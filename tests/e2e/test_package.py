@@ -236,7 +236,7 @@ def test_source_maps_show_the_sources(package):
     sources = read_sources(package)
     assert {
         "src/api/client.ts",
-        "src/worker/worker.ts",
+        "src/worker/package_worker.ts",
         "src/element.ts",
         "tvmjs/runtime.ts",
     } <= sources

@@ -59,6 +59,7 @@ def test_a_database_of_another_tvm_is_not_applied(family, folders):
     assert default_databases(family, "f16", version()) == ChosenDatabases()
 
 
+@pytest.mark.full
 def test_the_library_and_its_key_name_what_is_applied(library, family):
     databases = default_databases(family, "f32", version())
     assert library.toolchain == toolchain(databases)

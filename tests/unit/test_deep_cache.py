@@ -204,7 +204,13 @@ def test_with_its_own_features_a_shallow_function_is_the_whole_one(family):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "texts"), [(CACHING, 1), (CACHING_XL, 0)], ids=["sd", "sdxl"])
+@pytest.mark.parametrize(
+    ("family", "texts"),
+    [
+        pytest.param(CACHING, 1, id="sd"),
+        pytest.param(CACHING_XL, 0, id="sdxl", marks=pytest.mark.full),
+    ],
+)
 def test_a_library_has_the_functions_and_no_more_parameters(family, texts):
     library = cached_trace(family)
     plain = cached_trace(replace(family, deep_cache=False))

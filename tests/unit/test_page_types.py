@@ -31,6 +31,9 @@ WHOLE = {
     "Feed": "driver/onnxruntime_web.ts",
     "OnnxModel": "driver/onnxruntime_web.ts",
     "OnnxMeasurement": "driver/onnxruntime_web.ts",
+    "VariantChoice": "api/tuning.ts",
+    "TunedFunction": "api/tuning.ts",
+    "TuneReport": "api/tuning.ts",
 }
 # Types of which Python uses some fields: a page can pass callbacks too, for example.
 IN_PART = {

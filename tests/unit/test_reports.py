@@ -28,7 +28,7 @@ def written(found, folder):
 def test_bench(tmp_path):
     report = written(FOUND, tmp_path)
     assert list(report) == ["model", "dtype", "size", "kernels", "adapter", "usage", "roofline",
-                            "stages", "baselines", "lora", "variants"]  # fmt: skip
+                            "stages", "baselines", "lora", "tuning", "variants"]  # fmt: skip
     assert report["size"] == [16, 16]
     assert list(report["usage"]) == USAGE
     assert list(report["roofline"]) == ["operations_per_second", "bytes_per_second"]
