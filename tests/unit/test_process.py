@@ -296,3 +296,18 @@ with raise_for_stops():
 """)
     assert code == 143
     assert all_end([int(said[0])])
+
+
+@pytest.mark.slow
+def test_a_signal_whose_number_comes_after_it_was_heard_ends_nothing():
+    """Python notes a signal before it writes its number."""
+    code, said, _ = run_stops(f"""{NATIVE}
+with raise_for_stops(lambda _: print("never")):
+    with on_forced_end(lambda: print("never")):
+        watch = stops._state.watch
+        watch.hear()
+        watch._written.send(bytes([signal.SIGTERM]))
+        time.sleep(1)
+print("goes on")
+""")
+    assert (code, said) == (0, ["goes on"])

@@ -33,6 +33,11 @@ if (adapter === null) {
 const features = FEATURES.filter((name) => adapter.features.has(name));
 const limits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
 const device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits: limits });
+// A kernel that hangs may make the driver reset the GPU, and no other one runs afterwards.
+void device.lost.then(({ message }) => {
+  process.stderr.write(`the GPU is lost: ${message}\n`);
+  process.exit(1);
+});
 const { vendor, architecture, description, subgroupMinSize, subgroupMaxSize } = adapter.info;
 const matrices = [...(adapter.info.subgroupMatrixConfigs ?? [])].map((config) => [
   config.componentType,

@@ -179,7 +179,12 @@ def tune_family(
         for number, (name, workload) in enumerate(waiting, 1):
             if not budget.is_left:
                 break
-            tuned = tune_function(host, name, workload, budget, seed)
+            try:
+                tuned = tune_function(host, name, workload, budget, seed)
+            except (TimeoutError, ChildProcessError) as error:
+                # It is not known whether anything is faster: another search tries again.
+                say(f"{number} of {len(waiting)}: {name} is left out: {error}", error=True)
+                continue
             if tuned is not None and tuned.gains(gain):
                 database = _add(database, name, workload, tuned)
             elif budget.is_left:
@@ -281,13 +286,11 @@ def tune_function(
 
     Raises:
         ToolError: if the adapter cannot time kernels.
+        TimeoutError, ChildProcessError: if TVM or Dawn takes too long or crashes with what WSD's
+            rules make of it.
     """
     function = workload["main"]
-    try:
-        own = _kernel(name, scheduled_by_rules(function), function)
-    except (TimeoutError, ChildProcessError) as error:
-        say(f"{name}: it is left out, since TVM does not compile it: {error}", error=True)
-        return None
+    own = _kernel(name, scheduled_by_rules(function), function)
     if own is None or not _hold_inputs(host, own, function, seed):
         return None
     expected, ms = _run(host, own)
@@ -318,7 +321,7 @@ def tune_function(
             if not agree(results, expected) or once > slowest:
                 continue
             _, ms = _run(host, kernel, repeat)
-        except TimeoutError as error:
+        except (TimeoutError, ChildProcessError) as error:
             say(f"{name}: a schedule fails, Dawn does not run it: {error}", error=True)
             continue
         except RenderError:

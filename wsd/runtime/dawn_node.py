@@ -11,7 +11,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,11 @@ class NodeProcess:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether the program has ended."""
+        return self._process.poll() is not None
 
     def send(self, request: dict[str, Any]) -> None:
         """Send a request; if the program has ended, :meth:`answers` raises."""
@@ -163,6 +168,10 @@ def open_program(name: str, *arguments: str) -> Iterator[NodeProcess]:
                 yield NodeProcess(process)
         finally:
             process.kill()
+            assert process.stdin is not None
+            # What was not sent is lost with the program.
+            with suppress(BrokenPipeError):
+                process.stdin.close()
 
 
 @contextmanager

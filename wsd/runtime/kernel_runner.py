@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from wsd.errors import RenderError
 from wsd.kernels.variant import FEATURES, MAX_WORKGROUPS, Variant, adapter_class
 from wsd.runtime.dawn_node import NodeProcess, open_program
 from wsd.runtime.webgpu_adapter import check_adapter, is_software
@@ -212,6 +213,7 @@ class KernelHost:
         Raises:
             RenderError: if it does not compile or run.
             TimeoutError: if it takes longer; the process is ended, and another one holds the same.
+            ChildProcessError: if the process ends, or its GPU is lost; likewise.
         """
         paths = {name: self._folder / f"out_{name}.bin" for name in kernel.written}
         x, y = kernel.grid
@@ -244,15 +246,24 @@ class KernelHost:
 
     def _ask(self, request: dict[str, Any], seconds: float | None = None) -> dict[str, Any]:
         self._process.send(request)
-        if seconds is None:
-            return next(self._process.answers())
         try:
+            if seconds is None:
+                return next(self._process.answers())
             return self._process.answer_within(seconds)
         except TimeoutError:
-            self._process = self._start()
-            next(self._process.answers())
-            self._ask({"hold": self._held})
+            self._restart()
             raise
+        except RenderError as error:
+            if not self._process.has_ended:
+                raise
+            self._restart()
+            raise ChildProcessError(str(error)) from error
+
+    def _restart(self) -> None:
+        self._process = self._start()
+        next(self._process.answers())
+        self._process.send({"hold": self._held})
+        next(self._process.answers())
 
 
 @contextmanager

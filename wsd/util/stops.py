@@ -14,6 +14,7 @@ computes, as both versions of TVM, torch and numpy do, and changes nothing where
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -47,6 +48,8 @@ _SOON = 0.01
 _PATIENCE = 2.0
 # Seconds between two looks at whether it has heard.
 _LOOK = 0.05
+# Python notes a signal and then writes its number: the main thread may hear of it in between.
+_LATE = 0.1
 # Signals that are read at once from the operating system.
 _MANY = 4096
 
@@ -103,6 +106,7 @@ class _Watch:
         self._lock = threading.RLock()
         self._is_over = self._has_taken_over = False
         self._before = -1
+        self._heard = -math.inf
         self._thread = threading.Thread(target=self._run, name="signals", daemon=True)
 
     def start(self) -> None:
@@ -128,6 +132,7 @@ class _Watch:
         make anything new meanwhile.
         """
         with self._lock:
+            self._heard = time.monotonic()
             self._read()
             while self._has_taken_over:
                 time.sleep(_PATIENCE)
@@ -154,10 +159,11 @@ class _Watch:
         return b""
 
     def _drop_unwanted(self) -> bool:
-        """Read signals that libraries handle; tells whether there are no others."""
+        """Read signals that libraries handle, or that were heard; tells whether no others wait."""
         with self._lock:
             waiting = self._read(socket.MSG_PEEK)
-            if self._wanted.intersection(waiting):
+            is_heard = time.monotonic() - self._heard < _LATE
+            if self._wanted.intersection(waiting) and not is_heard:
                 return False
             # No more than that: a wanted one may have come just now.
             if waiting:

@@ -1,7 +1,7 @@
 /** What this browser keeps of models, and removing it. */
 
 import { fetchParsed } from "../bundle/bundle_files";
-import { clearCaches, NO_CACHE, openCache } from "../bundle/cache";
+import { clearCaches, NO_CACHE, openCache, removeParts } from "../bundle/cache";
 import {
   countBytes,
   fileSizes,
@@ -117,6 +117,7 @@ export async function purge(manifestUrl: string | URL, options: FetchOptions = {
     throw explainAddress(error, manifestUrl, url);
   }
   await forget(url, manifest, cache);
+  await removeParts();
 }
 
 /**

@@ -16,7 +16,7 @@ import type { FetchedFile, KeptFile } from "./kept_file";
 import { countWorkers, StoreWorkers } from "./store_workers";
 import { isTextKey, isTuningKey, keepAddress, keepText, textKey } from "./kept";
 import type { FileEntry } from "./manifest";
-import { isQuotaError, NO_CACHE } from "./cache";
+import { isQuotaError, NO_CACHE, removeParts } from "./cache";
 import type { FileCache } from "./cache";
 
 /** Files that are fetched or read at the same time: two more than there are workers at most. */
@@ -264,8 +264,9 @@ export class BundleFiles {
     }
   }
 
-  /** Remove files of other models. @returns whether any is gone; another tab may hold them. */
+  /** Remove parts of files, and files of other models. @returns whether any is gone; another tab may hold them. */
   private async makeRoom(): Promise<boolean> {
+    if (await removeParts()) return true;
     const keys = await this.cache.keys();
     const others = keys.filter(
       (key) => !this.keep.has(key) && !isTextKey(key) && !isTuningKey(key),

@@ -193,13 +193,29 @@ export async function clearCaches(): Promise<void> {
     // One by one: the folder itself stays for other tabs, which may be writing to it.
     for (const key of (await cache?.keys()) ?? []) await cache?.remove(key);
   }
+  await removeParts();
+}
+
+/**
+ * Remove what was being written when an earlier visit ended.
+ *
+ * @returns whether anything is gone; what another tab writes stays.
+ */
+export async function removeParts(): Promise<boolean> {
+  let isGone = false;
   try {
-    // What was being written when an earlier visit ended.
     const root = await navigator.storage.getDirectory();
-    await root.removeEntry(PARTS, { recursive: true });
+    const parts = await root.getDirectoryHandle(PARTS);
+    for await (const name of parts.keys()) {
+      isGone = await parts.removeEntry(name).then(
+        () => true,
+        () => isGone, // another tab writes to it
+      );
+    }
   } catch {
-    // There is none, or another tab writes to it.
+    // There are none, or this browser has no such file system.
   }
+  return isGone;
 }
 
 async function openOpfs(): Promise<FileCache | undefined> {

@@ -60,7 +60,9 @@ export async function keepTuning(
   const kept: KeptTuning = { version: VERSION, library, browser, choices, functions };
   const data = new TextEncoder().encode(JSON.stringify(kept));
   await cache.write(key, data.buffer).catch(() => undefined);
-  return (await cache.read(key).catch(() => undefined)) !== undefined;
+  // What an earlier call kept may lie there still.
+  const read = await cache.read(key).catch(() => undefined);
+  return read !== undefined && new TextDecoder().decode(read) === JSON.stringify(kept);
 }
 
 function belongs({ library, browser }: KeptTuning, manifest: Manifest): boolean {

@@ -99,7 +99,7 @@ export async function tuneModel(
       for (const entry of entries.filter((each) => !isDone(each))) {
         throwIfAborted(signal);
         if (budget.isOver()) break;
-        await bring(entry);
+        await bring(entry, signal);
         await budget.spend(() => tuner.tune(entry));
         await keep();
       }
@@ -116,7 +116,7 @@ export async function tuneModel(
     functions,
     kernels: Object.keys(choices).length,
     changed: launcher === undefined ? 0 : countChanged(launcher, Object.keys(choices), choices),
-    gain: total(functions, "before") / total(functions, "after") || 1,
+    gain: findGain(functions),
     choices,
     complete: entries.every(({ name }) => names.has(name)),
     kept,
@@ -147,6 +147,12 @@ function countChanged(
 function isChanged(launcher: KernelLauncher, kernel: string, choice: VariantChoice): boolean {
   const standard = standardChoice(launcher, kernel);
   return variantOf(launcher, kernel, choice) !== variantOf(launcher, kernel, standard);
+}
+
+/** How many times as fast functions are as before; 1 where the clock is too coarse to tell. */
+function findGain(functions: readonly TunedFunction[]): number {
+  const after = total(functions, "after");
+  return after > 0 ? total(functions, "before") / after : 1;
 }
 
 /** Milliseconds that functions take of a picture of the model's default steps. */
@@ -237,7 +243,7 @@ class Tuner {
       await model.runtime.sync();
       const sources = model.runtime.pipelines.readSources([...new Set(entry.kernels)]);
       const complete = await this.choose(calls, sources, before);
-      const times = await this.confirm(entry, inputs, call, sources);
+      const times = await this.confirm(entry, inputs, call, sources, before);
       const kernels = entry.kernels.filter((kernel) => Object.hasOwn(tuning.choices, kernel));
       const made: TunedFunction = {
         name: entry.name,
@@ -391,20 +397,23 @@ class Tuner {
 
   /**
    * Time a function with what was found for its kernels and without it, in turns. If it is not faster,
-   * or computes something else, nothing of that stays.
+   * or computes something else, nothing of that stays. What was found in an earlier function, with which it
+   * shares kernels, was confirmed there.
+   *
+   * @param before the kernels that were chosen in this function.
    */
   private async confirm(
     entry: EntryPoint,
     inputs: NamedTensors,
     call: () => void,
     sources: ReadonlyMap<string, KernelSource>,
+    before: ReadonlyMap<string, Running>,
   ): Promise<Pick<TunedFunction, "before" | "after">> {
     const { model, launcher, tuning, clock } = this;
     const { runtime } = model;
-    const names = entry.kernels.filter((name) => {
-      const choice = tuning.choices[name];
-      return choice !== undefined && isChanged(launcher, name, choice);
-    });
+    const names = [...before.keys()].filter((name) =>
+      isChanged(launcher, name, tuning.choices[name]!),
+    );
     if (names.length === 0) {
       const [time] = await clock.time([call]);
       return { before: time!, after: time! };
@@ -433,16 +442,16 @@ class Tuner {
     const samples: [number[], number[]] = [[], []];
     for (let round = 0; round < CONFIRMATIONS; round++) {
       throwIfAborted(this.signal);
-      const [before, after] = await clock.time([runWith(standard), runWith(chosen)]);
-      samples[0].push(before!);
-      samples[1].push(after!);
-      if (after! < CLEAR * before!) break;
+      const [slow, fast] = await clock.time([runWith(standard), runWith(chosen)]);
+      samples[0].push(slow!);
+      samples[1].push(fast!);
+      if (fast! < CLEAR * slow!) break;
     }
-    const [before, after] = [median(samples[0]), median(samples[1])];
-    if (after < before && difference <= LARGEST_DIFFERENCE) return { before, after };
+    const [slow, fast] = [median(samples[0]), median(samples[1])];
+    if (fast < slow && difference <= LARGEST_DIFFERENCE) return { before: slow, after: fast };
     useAll(standard);
     for (const name of names) tuning.choices[name] = standardChoice(launcher, name);
-    return { before, after: before };
+    return { before: slow, after: slow };
   }
 
   private use(name: string, variant: Variant | undefined, kernel: Kernel): void {
@@ -468,13 +477,16 @@ function differ(
   found: Readonly<Record<string, Float32Array>>,
 ): number {
   const differences = Object.entries(expected).map(([name, values]) => {
-    let [squares, size] = [0, 0];
+    let [squares, size, compared] = [0, 0, 0];
     values.forEach((value, index) => {
       // Random inputs may be beyond what a model computes with.
       if (!Number.isFinite(value)) return;
+      compared += 1;
       squares += (found[name]![index]! - value) ** 2;
       size += value ** 2;
     });
+    // Where nothing can be compared, nothing is known.
+    if (compared === 0) return Infinity;
     return squares === 0 ? 0 : Math.sqrt(squares / size);
   });
   const largest = Math.max(...differences);

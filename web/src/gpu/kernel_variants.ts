@@ -74,6 +74,23 @@ export function selectVariant(
   return found !== undefined && allowed.includes(found) ? found : allowed[0];
 }
 
+/**
+ * Return preferences, or none if a rule refuses one of them: kernels that were chosen together, as those of
+ * an attention are, would not fit each other.
+ */
+export function fitPreferences(
+  table: KernelTable | undefined,
+  selection: Selection,
+): Preferences | undefined {
+  const { preferences } = selection;
+  const fits = [...(preferences ?? [])].every(([kernel, preferred]) => {
+    if (preferred.variant === GENERATED) return true;
+    const found = findVariant(table?.kernels[kernel] ?? [], preferred);
+    return found !== undefined && allowedVariants(table, kernel, selection).includes(found);
+  });
+  return fits ? preferences : undefined;
+}
+
 /** Return a kernel's variants that were asked for and that no rule refuses, in the table's order. */
 export function allowedVariants(
   table: KernelTable | undefined,

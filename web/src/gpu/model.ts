@@ -16,7 +16,7 @@ import type { AdapterIdentity } from "./device";
 import { KernelLauncher } from "./kernel_launcher";
 import type { KernelTable } from "./kernel_table";
 import { readKernelTable } from "./kernel_table";
-import { parseKernelChoice } from "./kernel_variants";
+import { fitPreferences, parseKernelChoice } from "./kernel_variants";
 import type { Preferences } from "./kernel_variants";
 import { ResidentComponents } from "./residency";
 import { readRules } from "./selection_rules";
@@ -106,9 +106,10 @@ export class Model {
         signal,
       );
       const table = await fetchKernels(manifest, files, signal);
-      const preferences = await findPreferences({ manifest, files, options }, identity);
+      const found = await findPreferences({ manifest, files, options }, identity);
       throwIfAborted(signal);
-      const selection = { gpu: facts, rules, choice, preferences };
+      const wanted = { gpu: facts, rules, choice, preferences: found };
+      const selection = { ...wanted, preferences: fitPreferences(table, wanted) };
       runtime = await Runtime.create(
         wasm,
         device,

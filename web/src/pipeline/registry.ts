@@ -124,7 +124,7 @@ export interface Stages {
   model: Model;
   files: BundleFiles;
   /** Bring a function's pipelines and its component's parameters to the GPU. */
-  bring: (entry: EntryPoint) => Promise<void>;
+  bring: (entry: EntryPoint, signal?: AbortSignal) => Promise<void>;
 }
 
 /** Loads a pipeline; what it downloads comes from `source.files`, which checks it. */

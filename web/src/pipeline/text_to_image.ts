@@ -235,9 +235,9 @@ export class TextToImagePipeline implements Pipeline {
 
   async withStages<Result>(work: (stages: Stages) => Promise<Result>): Promise<Result> {
     const { model, files } = this;
-    const bring = async (entry: EntryPoint): Promise<void> => {
+    const bring = async (entry: EntryPoint, signal?: AbortSignal): Promise<void> => {
       await model.runtime.prepare([entry]);
-      await this.need(entry.role, ignore);
+      await this.need(entry.role, ignore, signal);
     };
     return model.runtime.guard(() => work({ model, files, bring }));
   }

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { KernelTable, Variant } from "../../src/gpu/kernel_table";
 import type { VariantChoice } from "../../src/api/tuning";
 import type { KernelChoice } from "../../src/gpu/kernel_variants";
-import { parseKernelChoice, selectVariant } from "../../src/gpu/kernel_variants";
+import { fitPreferences, parseKernelChoice, selectVariant } from "../../src/gpu/kernel_variants";
 import type { DescribedGpu } from "../../src/gpu/selection_rules";
 import { describeGpu, readRules } from "../../src/gpu/selection_rules";
 import { countVariants } from "../../src/gpu/tvm/pipelines";
@@ -228,4 +228,21 @@ test("names that the caller gives overrule what is preferred", () => {
   expect(prefer({ variant: "gemm_tiled_f32", index: 0 }, gpu(), named)).toBe(f16);
   expect(prefer({ variant: "generated", index: 0 }, gpu(), named)).toBe(f16);
   expect(prefer({ variant: "gemm_tiled_f16", index: 0 }, gpu(), new Set())).toBeUndefined();
+});
+
+test("of preferences of which one is refused none applies", () => {
+  const fit = (...preferred: VariantChoice[]): unknown => {
+    const preferences = new Map(
+      preferred.map((each, index) => [index === 0 ? "gemm" : "other", each]),
+    );
+    const described = describeGpu(gpu({}, 16384, false));
+    return fitPreferences(table, { gpu: described, rules, choice: "auto", preferences });
+  };
+  const [good, generated] = [
+    { variant: "gemm_tiled_f32", index: 1 },
+    { variant: "generated", index: 0 },
+  ];
+  expect(fit(good, generated)).toBeDefined();
+  expect(fit({ variant: "gemm_tiled_f16", index: 0 }, generated)).toBeUndefined();
+  expect(fit(generated, good)).toBeUndefined();
 });
