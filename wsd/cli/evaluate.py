@@ -203,8 +203,8 @@ def bench(
     folder: Path, model: str | None, visit: bool, size: tuple[int, int] | None, repeats: int,
     kernels: str, ignored_rules: str | None, text_encoder_3: bool | None, host: str, most: int,
     json_path: Path | None, plot: Path | None, lora: Path | None, choices_path: Path | None,
-    seconds: float, compare: bool,
-    weights: str | None, random_weights: int | None, adapters: tuple[tuple[str, float], ...],
+    seconds: float, compare: bool, weights: str | None, random_weights: int | None,
+    adapters: tuple[tuple[str, float], ...],
 ) -> None:  # fmt: skip
     """Time a bundle's stages and kernels on this machine, or visits to its page."""
     from wsd.bundle.manifest import find_manifest, read_manifest
@@ -233,9 +233,10 @@ def bench(
     if visit:
         _time_visits(folder, model, json_path, plot)
         return
+    described = read_manifest(find_manifest(folder, model))
     checkpoint = None
     if compare:
-        manifest = choose_encoders(read_manifest(find_manifest(folder, model)), text_encoder_3)
+        manifest = choose_encoders(described, text_encoder_3)
         # Before a checkpoint is fetched, or drawn at random.
         check_developer_tvm(folder, manifest)
         check_packages()
@@ -251,7 +252,7 @@ def bench(
     tables = []
     if choices_path is not None:
         # Before anything is measured.
-        check_variants(read_manifest(find_manifest(folder, model)))
+        check_variants(described)
         tables = read_tables(choices_path)
     found = measure(
         folder, model, size, repeats, options, find_host(host), Progress(), checkpoint, lora,
@@ -262,7 +263,7 @@ def bench(
     if plot is not None:
         write_atomically(plot, draw_plot(found).encode())
     if choices_path is not None and found.tuning is not None:
-        table = make_table(read_manifest(find_manifest(folder, model)), found.tuning)
+        table = make_table(described, found.tuning)
         write_tables(choices_path, replace_table(tables, table))
     write_report(found.report(), json_path)
 
