@@ -155,11 +155,17 @@ test.each([
   expect(countWorkers(files)).toBe(count);
 });
 
+/** Make files that the browser keeps. */
+async function keepFiles(count: number): ReturnType<typeof makeFiles> {
+  const made = await makeFiles(count);
+  for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
+  return made;
+}
+
 describe("Kept files", () => {
   test("are read by workers, checked, and these are ended", async () => {
     provide();
-    const made = await makeFiles(12);
-    for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
+    const made = await keepFiles(12);
     const { files, notices } = open("http://localhost/");
     await startWorkers(files, made);
     await readAll(files, made);
@@ -172,8 +178,7 @@ describe("Kept files", () => {
 
   test("one that is damaged is fetched, whoever read it", async () => {
     provide();
-    const made = await makeFiles(12);
-    for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
+    const made = await keepFiles(12);
     const bad = made[7]!;
     new Uint8Array(store.kept.get(bad.entry.sha256)!)[0]! ^= 1;
     await withServer([whole(bad.data)], async (address, requests) => {
@@ -194,8 +199,7 @@ describe("Kept files", () => {
     ["hangs", "read"],
   ] as const)("are read here if a worker %s when it shall %s", async (fault, faulty) => {
     provide(fault, faulty);
-    const made = await makeFiles(12);
-    for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
+    const made = await keepFiles(12);
     const { files, notices } = open("http://localhost/");
     if (faulty === "read") await startWorkers(files, made);
     await readAll(files, made);
@@ -206,8 +210,7 @@ describe("Kept files", () => {
 
   test("that are being read when the workers end are read here", async () => {
     provide();
-    const made = await makeFiles(12);
-    for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
+    const made = await keepFiles(12);
     const { files } = open("http://localhost/");
     await startWorkers(files, made);
     const reading = files.get(made[3]!.entry, ignore);
@@ -236,8 +239,7 @@ describe("Kept files", () => {
 
   test("are not read ahead once they are asked for", async () => {
     provide();
-    const made = await makeFiles(12);
-    for (const { entry, data } of made) await store.write(entry.sha256, data.slice().buffer);
+    const made = await keepFiles(12);
     const { files } = open("http://localhost/");
     files.readAhead(entriesOf(made));
     await startWorkers(files, made);
