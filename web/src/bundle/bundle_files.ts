@@ -85,8 +85,10 @@ export class BundleFiles {
   ): AsyncGenerator<Entry & { data: ArrayBuffer }> {
     this.startWorkers(entries.length);
     if (this.workers !== undefined) this.workers.onRuns = undefined; // nothing more is read ahead
-    return mapInOrder(entries, PARALLEL, async (entry) => {
-      return { ...entry, data: await this.getEarly(entry, onBytes, signal) };
+    return mapInOrder(entries, PARALLEL, async (entry, ended) => {
+      // After a failure nothing is fetched that nobody waits for.
+      const either = signal === undefined ? ended : AbortSignal.any([signal, ended]);
+      return { ...entry, data: await this.getEarly(entry, onBytes, either) };
     });
   }
 
@@ -199,6 +201,7 @@ export class BundleFiles {
       if (checked === undefined) {
         // The worker that had it has ended: it is fetched once more, and checked here.
         this.endWorkers();
+        throwIfAborted(signal);
         onBytes(-entry.bytes);
         return this.fromServer(entry, onBytes, signal);
       }

@@ -5,21 +5,31 @@
 
 import { abortReason } from "./errors";
 
-/** Work on items, at most `width` at a time, and yield the results in the items' order. */
+/**
+ * Work on items, at most `width` at a time, and yield the results in the items' order.
+ *
+ * @param work gets a signal that is aborted once nobody waits for results any more: after a failure,
+ *   or when who reads them stops.
+ */
 export async function* mapInOrder<Item, Result>(
   items: Iterable<Item>,
   width: number,
-  work: (item: Item) => Promise<Result>,
+  work: (item: Item, ended: AbortSignal) => Promise<Result>,
 ): AsyncGenerator<Result> {
   const running: Promise<Result>[] = [];
-  for (const item of items) {
-    if (running.length >= width) yield await running.shift()!;
-    const started = work(item);
-    // Its failure is thrown where it is awaited, unless an earlier one failed before.
-    started.catch(() => undefined);
-    running.push(started);
+  const end = new AbortController();
+  try {
+    for (const item of items) {
+      if (running.length >= width) yield await running.shift()!;
+      const started = work(item, end.signal);
+      // Its failure is thrown where it is awaited, unless an earlier one failed before.
+      started.catch(() => undefined);
+      running.push(started);
+    }
+    while (running.length > 0) yield await running.shift()!;
+  } finally {
+    end.abort();
   }
-  while (running.length > 0) yield await running.shift()!;
 }
 
 /** Work on items, at most `width` at a time; the first failure is thrown. */

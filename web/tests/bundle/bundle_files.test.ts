@@ -10,6 +10,7 @@ import { SCHEMA_VERSION } from "../../src/util/constants.generated";
 import type { FileCache } from "../../src/bundle/cache";
 import { MemoryCache } from "../memory_cache";
 import { status, whole, withServer } from "../server";
+import type { Answer } from "../server";
 
 const body = new TextEncoder().encode("abc");
 // FIPS 180-2, appendix B.1
@@ -107,6 +108,30 @@ describe("Files", () => {
       const { files, notices } = open(address, store);
       expect(new Uint8Array(await files.get(entry, () => 0))).toEqual(body);
       expect(notices).toEqual([expect.stringContaining("no room")]);
+    });
+  });
+
+  test.each([1, 6])("after a failure of one, %d others are fetched no more", async (others) => {
+    const closed: Promise<void>[] = [];
+    const hanging: Answer = (_request, response) => {
+      response.writeHead(200, { "Content-Length": 3 });
+      response.write(body.subarray(0, 1));
+      closed.push(new Promise((resolve) => response.on("close", resolve)));
+      // The first one fails once all others are on their way.
+      if (closed.length === Math.min(others, 5)) fail();
+    };
+    let fail = (): void => undefined;
+    const failing: Answer = (_request, response) => {
+      fail = () => response.writeHead(404).end();
+    };
+    await withServer([failing, hanging], async (address, requests) => {
+      const { files } = open(address, new MemoryCache());
+      const entries = Array.from({ length: 1 + others }, () => entry);
+      const found = files.getAll(entries, () => 0);
+      await expect(found.next()).rejects.toThrow("404");
+      await Promise.all(closed);
+      await files.finish();
+      expect(requests.length).toBe(1 + Math.min(others, 5));
     });
   });
 

@@ -50,6 +50,19 @@ test("the first failure is the one that is told", async () => {
   expect(found).toEqual([0, 1]);
 });
 
+test("who reads no further ends the others", async () => {
+  const signals: AbortSignal[] = [];
+  const work = (item: number, ended: AbortSignal): Promise<number> => {
+    signals.push(ended);
+    return Promise.resolve(item);
+  };
+  for await (const found of mapInOrder([0, 1, 2, 3], 3, work)) {
+    expect([found, ...signals.map(({ aborted }) => aborted)]).toEqual([0, false, false, false]);
+    break;
+  }
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true, true, true]);
+});
+
 test("one slow item holds no other up", async () => {
   let [running, most] = [0, 0];
   const done: number[] = [];
