@@ -12,7 +12,13 @@ import { keepTuning, readTuning } from "../bundle/kept_tuning";
 import type { Tuning } from "../bundle/kept_tuning";
 import type { EntryPoint, Role } from "../bundle/manifest";
 import { hasBuffersFor } from "../gpu/buffer_limits";
-import { findChoices, standardChoice, trimLauncher, variantOf } from "../gpu/kernel_candidates";
+import {
+  findChoices,
+  hasScratchFor,
+  standardChoice,
+  trimLauncher,
+  variantOf,
+} from "../gpu/kernel_candidates";
 import type { KernelLauncher } from "../gpu/kernel_launcher";
 import type { Variant } from "../gpu/kernel_table";
 import type { Model, NamedTensors } from "../gpu/model";
@@ -339,7 +345,7 @@ class Tuner {
     return true;
   }
 
-  /** Compile the candidates of a unit; one that the GPU's driver refuses is left out. */
+  /** Compile the candidates of a unit; one that the GPU's driver refuses or has no room for is left out. */
   private async compileAll(
     { calls, candidates }: TuningUnit,
     sources: ReadonlyMap<string, KernelSource>,
@@ -347,8 +353,14 @@ class Tuner {
     const compiled = await Promise.all(
       candidates.map(async (choices): Promise<Compiled[]> => {
         try {
+          const variants = calls.map(({ kernel }, index) =>
+            variantOf(this.launcher, kernel, choices[index]!),
+          );
+          for (const variant of variants) {
+            if (variant !== undefined && !(await hasScratchFor(this.launcher, variant))) return [];
+          }
           const kernels = calls.map(({ kernel }, index) =>
-            this.compile(kernel, variantOf(this.launcher, kernel, choices[index]!), sources),
+            this.compile(kernel, variants[index], sources),
           );
           return [{ choices, kernels: await Promise.all(kernels) }];
         } catch (error) {

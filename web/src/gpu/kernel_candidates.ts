@@ -4,6 +4,7 @@ import type { VariantChoice } from "../api/tuning";
 import { keyOf } from "./kernel_launcher";
 import type { KernelLauncher } from "./kernel_launcher";
 import type { Variant } from "./kernel_table";
+import type { GpuContext } from "./tvm/gpu_context";
 import { allowedVariants, findVariant, GENERATED_CHOICE } from "./kernel_variants";
 
 /** What may run in a kernel on this GPU besides the generated one, in the table's order. */
@@ -29,6 +30,28 @@ export function variantOf(
   choice: VariantChoice,
 ): Variant | undefined {
   return findVariant(table.kernels[kernel] ?? [], choice);
+}
+
+/**
+ * Tell whether the GPU has room for the scratch buffers of a variant. To ask harms nothing, whereas the
+ * device is destroyed if a kernel's own buffer has no room ({@link GpuContext.createBuffer}).
+ */
+export async function hasScratchFor(
+  {
+    context: { device },
+    scratch,
+  }: Pick<KernelLauncher, "scratch"> & { context: Pick<GpuContext, "device"> },
+  variant: Variant,
+): Promise<boolean> {
+  const missing = variant.scratch_bytes.filter(
+    (size, number) => size > (scratch[number]?.size ?? 0),
+  );
+  if (missing.length === 0) return true;
+  device.pushErrorScope("out-of-memory");
+  const tried = missing.map((size) => device.createBuffer({ size, usage: GPUBufferUsage.STORAGE }));
+  const error = await device.popErrorScope();
+  for (const buffer of tried) buffer.destroy();
+  return error === null;
 }
 
 /**
