@@ -11,38 +11,52 @@ if [ -s /run/secrets/hf_token ]; then
   export HF_TOKEN
 fi
 
-# build ENTRY DTYPE DIR
-build() {
+# read_entry ENTRY: set its name and family, and the weights that are given, if any
+read_entry() {
   label=${1%%=*}
   name=${label%%:*}
   family=${label##*:}
-  dtype=$2
-  out=$3
   weights=${1#"$label"}
-  set -- --model "$family" --dtype "$dtype" --out "$out"
+  weights=${weights#=}
+  for given in "/weights/$name.safetensors" "/weights/$name"; do
+    [ ! -e "$given" ] || weights=$given
+  done
+}
+
+# build ENTRY DTYPE
+build() {
+  read_entry "$1"
+  set -- --model "$family" --dtype "$2" --out "/bundles/$name-$2"
   [ "$name" = "$family" ] || set -- "$@" --name "$name"
-  if [ -d "/weights/$name" ]; then
-    set -- "$@" --weights "/weights/$name"
-  elif [ -f "/weights/$name.safetensors" ]; then
-    set -- "$@" --weights "/weights/$name.safetensors"
-  elif [ -n "$weights" ]; then
-    set -- "$@" --weights "${weights#=}"
-  fi
+  [ -z "$weights" ] || set -- "$@" --weights "$weights"
   echo "wsd build $*"
   wsd build "$@"
 }
 
+# xargs calls this script for each build.
+if [ $# -gt 0 ]; then
+  build "$@"
+  exit
+fi
+
 mkdir /bundles
 set --
+: > /small
+: > /large
 # shellcheck disable=SC1091 # MODELS, DTYPES and LAYOUT, checked by arguments.py
 . /arguments
 for entry in $(echo "$MODELS" | tr ',' ' '); do
+  read_entry "$entry"
   for dtype in $(echo "$DTYPES" | tr ',' ' '); do
-    bundle=/bundles/$(echo "$entry" | sed 's/[:=].*//')-$dtype
-    build "$entry" "$dtype" "$bundle"
-    set -- "$@" "$bundle"
+    # Weights that ship with WSD are small.
+    if [ -z "$weights" ]; then list=/small; else list=/large; fi
+    echo "$entry $dtype" >> $list
+    set -- "$@" "/bundles/$name-$dtype"
   done
 done
+# A build computes in one thread for the most part. Of large models there may be memory for one.
+xargs --no-run-if-empty --max-args 2 --max-procs "$(nproc)" sh "$0" < /small
+xargs --no-run-if-empty --max-args 2 sh "$0" < /large
 wsd join "$@" --layout "$LAYOUT" --out /bundle
 wsd verify /bundle
-rm -rf /bundles
+rm -rf /bundles /small /large
