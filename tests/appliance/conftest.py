@@ -16,13 +16,13 @@ RESTRICTED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges
 
 @dataclass(frozen=True)
 class Container:
-    """A running container: engine, image, id, address, and when it first answered."""
+    """A running container: engine, image, id, address, and when it first answered (Unix time)."""
 
     engine: str
     image: str
     id: str
     url: str
-    seconds: float
+    answered: float
 
     def run(self, *words):
         return subprocess.run(
@@ -44,7 +44,7 @@ def start(engine, image, *options, port=8080, arguments=()):
     while True:
         try:
             with urllib.request.urlopen(f"{url}healthz", timeout=1):
-                return Container(engine, image, found, url, time.monotonic() - began)
+                return Container(engine, image, found, url, time.time())
         except OSError:
             if time.monotonic() - began > 30:
                 said = subprocess.run([engine, "logs", found], capture_output=True, check=False)

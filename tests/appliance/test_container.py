@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import datetime
 
 LARGEST = 60e6
 SOONEST = 1.0
@@ -15,8 +16,13 @@ def test_it_is_small(container, dist):
 
 
 def test_it_answers_within_a_second(container):
-    print(f"first answer after {container.seconds:.2f} s")
-    assert container.seconds < SOONEST
+    # From when its process began: how long an engine takes before that depends on the machine.
+    (inspected,) = json.loads(container.run("inspect", container.id))
+    seconds = (
+        container.answered - datetime.fromisoformat(inspected["State"]["StartedAt"]).timestamp()
+    )
+    print(f"first answer after {seconds:.2f} s")
+    assert 0 < seconds < SOONEST
 
 
 def test_it_runs_as_nobody_and_writes_nothing(container):
