@@ -10,6 +10,7 @@ from lora_pages import read_picture, served_with_tools
 from pages import browser_program
 from speck import BROAD, SPECK
 from wsd.bundle.builder import build_bundle
+from wsd.bundle.kernel_choices import serialize_kernels
 from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
@@ -18,11 +19,15 @@ from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, roun
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.kernels.choice import GENERATED
 from wsd.runtime.request import GenerationRequest
+from wsd.spec.kernel_choices import VERSION
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR
+from wsd.util.hashing import sha256_bytes, sha256_file
 from wsd.util.progress import Quiet
 
 MANIFEST = f"/models/{BROAD.name}/manifest.json"
 SMALL = f"/models/{SPECK.name}/manifest.json"
+# What the variants of normalisations' sums are called, and the problem that they solve.
+SUMS = "norm_sums"
 # The adapter of tests computes on the processor, where rules refuse written variants.
 OPTIONS = {"ignoredRules": "software-adapter,fallback-adapter"}
 REQUEST = GenerationRequest(prompt="a red circle", steps=2, guidance_scale=3.0, seed=7)
@@ -51,6 +56,32 @@ def opened(bundle, visitor):
         yield lambda name, *given: page.evaluate(
             "([name, given]) => wsdTuning[name](...given)", [name, list(given)]
         )
+
+
+def table_of(library, adapter_class, choices):
+    return {
+        "model": SPECK.name, "dtype": "f32", "adapter_class": adapter_class, "adapter": {},
+        "kernels": sha256_bytes(serialize_kernels(library.variants)),
+        "library": sha256_file(library.wasm), "gain": 1.1, "complete": True, "choices": choices,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def advised(speck, tmp_path_factory):
+    """Return a bundle that says of software adapters and of a GPU what is the fastest there."""
+    library = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
+    generated = {"variant": GENERATED, "index": 0}
+    kernels = library.variants["kernels"]
+    sums = {name: generated for name, found in kernels.items() if found[0]["problem"] == SUMS}
+    tables = [
+        table_of(library, "google swiftshader", sums),
+        table_of(library, "nvidia hopper", dict.fromkeys(kernels, generated)),
+    ]
+    folder = tmp_path_factory.mktemp("advised")
+    path = folder / "choices.json"
+    path.write_text(json.dumps({"version": VERSION, "tables": tables}), encoding="utf-8")
+    assert 0 < len(sums) < len(kernels)
+    return build_bundle(speck[1], library, folder / "b", Quiet(), kernel_choices=[path])
 
 
 @pytest.fixture
@@ -171,6 +202,37 @@ def check_report(report, bundle):
         if choice["variant"] != GENERATED:
             same = [each for each in table[kernel] if each["name"] == choice["variant"]]
             assert choice["index"] < len(same)
+
+
+@pytest.mark.full
+def test_a_bundle_says_what_runs_on_adapters_of_a_class(speck, advised, visitor):
+    drawn = {}
+    for name, bundle in (("plain", speck[0]), ("advised", advised)):
+        with opened(bundle, visitor) as call:
+            # The page's own worker, which cannot tune, reads it too.
+            call("load", SMALL, OPTIONS, "/client.js")
+            drawn[name] = call("draw", REQUEST.prompt, DRAWN)
+            call("unload")
+    plain, other = (drawn[name]["variants"] for name in ("plain", "advised"))
+    of_sums = {name for name in plain if name.startswith(SUMS)}
+    assert of_sums
+    # Those of the other class, which name every kernel, are not taken.
+    moved = sum(plain[name] for name in of_sums)
+    assert other == {
+        **{name: count for name, count in plain.items() if name not in of_sums},
+        GENERATED: plain[GENERATED] + moved,
+    }
+    pixels, expected = (np.array(drawn[name]["pixels"], int) for name in ("advised", "plain"))
+    assert expected.std() > 5
+    assert np.abs(pixels - expected).max() <= 1
+    with opened(advised, visitor) as call:
+        # Names of kernels overrule it, and rules refuse what runs elsewhere.
+        call("load", SMALL, {"kernels": ",".join(of_sums)})
+        assert set(call("variants")) == {GENERATED, *of_sums}
+        call("unload")
+        call("load", SMALL)
+        assert set(call("variants")) == {GENERATED}
+        call("unload")
 
 
 @pytest.mark.full

@@ -33,7 +33,7 @@ import { findFastest, median } from "./fastest";
 import type { Timer } from "./fastest";
 import { GpuClock } from "./gpu_clock";
 import { makeInputs } from "./random_inputs";
-import type { KernelCall, TuningUnit } from "./tuning_units";
+import type { Candidates, KernelCall, TuningUnit } from "./tuning_units";
 import { planUnits } from "./tuning_units";
 
 /** Roles of the functions that are tuned, in their order: those first that take most of the time. */
@@ -299,7 +299,10 @@ class Tuner {
   ): Promise<boolean> {
     const { launcher, decided, clock, budget, signal } = this;
     const { pipelines } = this.model.runtime;
-    const find = (kernel: string): VariantChoice[] => findChoices(launcher, kernel);
+    const find: Candidates = {
+      all: (kernel) => findChoices(launcher, kernel),
+      standard: (kernel) => standardChoice(launcher, kernel),
+    };
     const units = planUnits(calls, launcher.table, find, decided);
     const running = units.map((unit) => unit.calls.map(({ kernel }) => pipelines.kernel(kernel)));
     const times = await clock.check(

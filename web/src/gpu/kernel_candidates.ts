@@ -1,6 +1,7 @@
 /** What may run in a kernel besides what runs: for tuning, which the page does not have. */
 
 import type { VariantChoice } from "../api/tuning";
+import { AUTO } from "../util/constants.generated";
 import { keyOf } from "./kernel_launcher";
 import type { KernelLauncher } from "./kernel_launcher";
 import type { Variant } from "./kernel_table";
@@ -18,9 +19,11 @@ export function findChoices({ table, selection }: KernelLauncher, kernel: string
   });
 }
 
-/** What runs in a kernel unless something else is preferred. */
+/** What runs in a kernel unless something else was found on this GPU. */
 export function standardChoice(launcher: KernelLauncher, kernel: string): VariantChoice {
-  return findChoices(launcher, kernel)[0] ?? GENERATED_CHOICE;
+  const { choice, standard } = launcher.selection;
+  const known = choice === AUTO ? standard?.get(kernel) : undefined;
+  return known ?? findChoices(launcher, kernel)[0] ?? GENERATED_CHOICE;
 }
 
 /** The variant that a choice names; undefined for the generated kernel. */
