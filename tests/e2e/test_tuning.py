@@ -31,6 +31,8 @@ SUMS = "norm_sums"
 # The adapter of tests computes on the processor, where rules refuse written variants.
 OPTIONS = {"ignoredRules": "software-adapter,fallback-adapter"}
 REQUEST = GenerationRequest(prompt="a red circle", steps=2, guidance_scale=3.0, seed=7)
+# A kernel or a call of a whole function may run when a call comes; on two cores it takes its time.
+MOST_WAITED_MS = 2000
 DRAWN = {"seed": 7, "numInferenceSteps": 2, "guidanceScale": 3.0}
 
 
@@ -248,9 +250,44 @@ def test_what_cannot_be_tuned_is_refused(small):
         assert refused["name"] == "OptionError", options
         assert wanted in refused["hint"]
     small("unload")
-    # The page's own worker has no clock.
-    small("load", SMALL, OPTIONS, "/client.js")
-    refused = small("refusal", {})
-    assert refused["name"] == "UnsupportedError"
-    assert "npm package" in refused["hint"]
+
+
+@pytest.mark.full
+def test_nothing_is_tuned_in_idle_time_on_an_adapter_that_computes_on_the_processor(small):
+    small("loadIdle", SMALL, {})
+    small("draw", REQUEST.prompt, DRAWN)
+    [report] = small("slices", 1)
+    assert report["complete"]
+    assert report["functions"] == []
+    assert report["seconds"] < 1
+    assert set(small("variants")) == {GENERATED}
+    assert small("tunings") == [0]
+    small("unload")
+
+
+@pytest.mark.exhaustive
+def test_a_model_is_tuned_in_slices_while_nothing_is_drawn(speck, small):
+    small("loadIdle", SMALL, OPTIONS)
+    first = small("draw", REQUEST.prompt, DRAWN)
+    assert not small("slices", 2)[-1]["complete"]
+    # A slice that runs ends soon, and what it found is not lost.
+    between = small("drawBetween", REQUEST.prompt, DRAWN)
+    assert between["waited"] < MOST_WAITED_MS
+    pixels, expected = (np.array(drawn["pixels"], int) for drawn in (between, first))
+    assert expected.std() > 5
+    assert np.abs(pixels - expected).max() <= 1
+    last = small("slices", 10_000)[-1]
+    check_report(last, speck[0])
+    ran = small("variants")
+    tuned = small("draw", REQUEST.prompt, DRAWN)
+    assert np.abs(np.array(tuned["pixels"], int) - expected).max() <= 1
+    small("unload")
+    # The next visit runs it, and does nothing more.
+    small("loadIdle", SMALL, OPTIONS)
+    assert small("variants") == ran
+    small("draw", REQUEST.prompt, DRAWN)
+    [known] = small("slices", 1)
+    assert known["complete"]
+    assert known["choices"] == last["choices"]
+    assert known["seconds"] < 1
     small("unload")

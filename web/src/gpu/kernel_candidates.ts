@@ -1,7 +1,7 @@
 /** What may run in a kernel besides what runs: for tuning, which the page does not have. */
 
 import type { VariantChoice } from "../api/tuning";
-import { AUTO } from "../util/constants.generated";
+import { AUTO, GENERATED } from "../util/constants.generated";
 import { keyOf } from "./kernel_launcher";
 import type { KernelLauncher } from "./kernel_launcher";
 import type { Variant } from "./kernel_table";
@@ -17,6 +17,16 @@ export function findChoices({ table, selection }: KernelLauncher, kernel: string
     counts.set(variant.name, index + 1);
     return allowed.includes(variant) ? [{ variant: variant.name, index }] : [];
   });
+}
+
+/**
+ * Whether a variant that is written by hand may run in any kernel. On adapters that compute on the
+ * processor rules refuse all of them.
+ */
+export function allowsWritten({ table, selection }: KernelLauncher): boolean {
+  return Object.keys(table.kernels).some((kernel) =>
+    allowedVariants(table, kernel, selection).some(({ problem }) => problem !== GENERATED),
+  );
 }
 
 /** What runs in a kernel unless something else was found on this GPU. */

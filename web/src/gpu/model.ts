@@ -293,6 +293,6 @@ async function fetchChoices(
 ): Promise<Preferences | undefined> {
   if (entry === undefined) return undefined;
   const bytes = await files.get(entry, ignore, signal);
-  const found = readChoices(new TextDecoder().decode(bytes), adapter["classes"] as string[]);
+  const found = readChoices(new TextDecoder().decode(bytes), adapter.classes as string[]);
   return found && new Map(Object.entries(found));
 }
