@@ -221,7 +221,8 @@ RUN --mount=type=bind,source=wsd,target=/check/wsd \
     --mount=type=bind,source=docker/stages/arguments.py,target=/check/arguments.py \
     python3 /check/arguments.py "$MODELS" "$DTYPE" "$LAYOUT" > /arguments
 
-# Checkpoints: --build-context weights=FOLDER with NAME/ or NAME.safetensors in it.
+# Checkpoints: --build-context weights=FOLDER with NAME/ or NAME.safetensors in it, and if need be
+# NAME.kernel-choices.json.
 FROM scratch AS weights
 
 FROM toolchain AS page

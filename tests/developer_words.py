@@ -2,8 +2,6 @@
 
 # Words of each tool that survive minification: names of WebGPU, and of what goes to Python.
 WORDS = {
-    # The npm package's worker has it too, which tunes.
-    "clock": ("timestamp-query", "createQuerySet", "timestampWrites", "resolveQuerySet"),
     "benchmark": ("runBenchmark", "recordMilliseconds", "gpuMilliseconds"),
     "single stages": ("combineLatents", "predictNoise", "readParameters", "setTransfer"),
 }

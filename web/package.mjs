@@ -53,7 +53,7 @@ const { outputFiles } = await build({
   outdir: path.join(root, "out", "dist"),
   entryPoints: {
     ...Object.fromEntries(Object.entries(ENTRIES).map(([name, file]) => [name, `src/${file}.ts`])),
-    worker: "src/worker/package_worker.ts",
+    worker: "src/worker/worker.ts",
   },
   // Bundlers of other pages recognise a worker by an address of this form.
   define: { ...shared.define, WORKER_URL: '"./worker.js"' },

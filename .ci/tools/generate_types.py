@@ -29,6 +29,7 @@ from wsd.runtime import given_picture, http_headers, prompt_syntax, request
 from wsd.spec import (
     adapter_bundle,
     inference_settings,
+    kernel_choices,
     manifest,
     paths,
     picture,
@@ -96,6 +97,7 @@ def bundle_types() -> dict[str, Schema]:
         manifest.IndexEntry,
         manifest.SchedulerConstants,
         self_test.SelfTest,
+        kernel_choices.KernelChoices,
         adapter_bundle.AdapterBundle,
     )
     _, schema = models_json_schema(
@@ -291,6 +293,7 @@ def render_constants() -> str:
     groups: list[tuple[str, dict[str, object]]] = [
         ("wsd/__init__.py", {"VERSION": __version__}),
         ("wsd/spec/manifest.py", {"SCHEMA_VERSION": manifest.SCHEMA_VERSION}),
+        ("wsd/spec/kernel_choices.py", {"CHOICES_VERSION": kernel_choices.VERSION}),
         (
             "wsd/spec/paths.py: names of files in bundles",
             {

@@ -3,7 +3,7 @@
 #
 # An entry is FAMILY or NAME:FAMILY; its name is that of the family unless given. Its weights are
 # /weights/NAME, a diffusers folder, or /weights/NAME.safetensors; else what =HUB_ID@COMMIT names;
-# else what ships with WSD.
+# else what ships with WSD. Kernel choices are /weights/NAME.kernel-choices.json, of every precision.
 set -eu
 . /stages/certificates.sh
 if [ -s /run/secrets/hf_token ]; then
@@ -29,6 +29,8 @@ build() {
   set -- --model "$family" --dtype "$2" --out "/bundles/$name-$2"
   [ "$name" = "$family" ] || set -- "$@" --name "$name"
   [ -z "$weights" ] || set -- "$@" --weights "$weights"
+  choices=/weights/$name.kernel-choices.json
+  [ ! -e "$choices" ] || set -- "$@" --kernel-choices "$choices"
   echo "wsd build $*"
   wsd build "$@"
 }

@@ -399,4 +399,4 @@ def test_what_the_page_weighs(monkeypatch, tmp_path):
     assert len(files) > 6
     for path in files:
         assert "combineLatents" not in path.read_text(), path  # a call of the driver's worker
-    assert sum(len(gzip.compress(path.read_bytes())) for path in files) < 269_000
+    assert sum(len(gzip.compress(path.read_bytes())) for path in files) < 276_000

@@ -10,6 +10,7 @@ from lora_pages import read_picture, served_with_tools
 from pages import browser_program
 from speck import BROAD, SPECK
 from wsd.bundle.builder import build_bundle
+from wsd.bundle.kernel_choices import serialize_kernels
 from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
@@ -18,14 +19,20 @@ from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, roun
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.kernels.choice import GENERATED
 from wsd.runtime.request import GenerationRequest
+from wsd.spec.kernel_choices import VERSION
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR
+from wsd.util.hashing import sha256_bytes, sha256_file
 from wsd.util.progress import Quiet
 
 MANIFEST = f"/models/{BROAD.name}/manifest.json"
 SMALL = f"/models/{SPECK.name}/manifest.json"
+# What the variants of normalisations' sums are called, and the problem that they solve.
+SUMS = "norm_sums"
 # The adapter of tests computes on the processor, where rules refuse written variants.
 OPTIONS = {"ignoredRules": "software-adapter,fallback-adapter"}
 REQUEST = GenerationRequest(prompt="a red circle", steps=2, guidance_scale=3.0, seed=7)
+# A kernel or a call of a whole function may run when a call comes; on two cores it takes its time.
+MOST_WAITED_MS = 2000
 DRAWN = {"seed": 7, "numInferenceSteps": 2, "guidanceScale": 3.0}
 
 
@@ -51,6 +58,32 @@ def opened(bundle, visitor):
         yield lambda name, *given: page.evaluate(
             "([name, given]) => wsdTuning[name](...given)", [name, list(given)]
         )
+
+
+def table_of(library, adapter_class, choices):
+    return {
+        "model": SPECK.name, "dtype": "f32", "adapter_class": adapter_class, "adapter": {},
+        "kernels": sha256_bytes(serialize_kernels(library.variants)),
+        "library": sha256_file(library.wasm), "gain": 1.1, "complete": True, "choices": choices,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def advised(speck, tmp_path_factory):
+    """Return a bundle that says of software adapters and of a GPU what is the fastest there."""
+    library = compile_library(SPECK, SPECK.sizes, "f32", Quiet())
+    generated = {"variant": GENERATED, "index": 0}
+    kernels = library.variants["kernels"]
+    sums = {name: generated for name, found in kernels.items() if found[0]["problem"] == SUMS}
+    tables = [
+        table_of(library, "google swiftshader", sums),
+        table_of(library, "nvidia hopper", dict.fromkeys(kernels, generated)),
+    ]
+    folder = tmp_path_factory.mktemp("advised")
+    path = folder / "choices.json"
+    path.write_text(json.dumps({"version": VERSION, "tables": tables}), encoding="utf-8")
+    assert 0 < len(sums) < len(kernels)
+    return build_bundle(speck[1], library, folder / "b", Quiet(), kernel_choices=[path])
 
 
 @pytest.fixture
@@ -174,6 +207,37 @@ def check_report(report, bundle):
 
 
 @pytest.mark.full
+def test_a_bundle_says_what_runs_on_adapters_of_a_class(speck, advised, visitor):
+    drawn = {}
+    for name, bundle in (("plain", speck[0]), ("advised", advised)):
+        with opened(bundle, visitor) as call:
+            # The page's own worker, which cannot tune, reads it too.
+            call("load", SMALL, OPTIONS, "/client.js")
+            drawn[name] = call("draw", REQUEST.prompt, DRAWN)
+            call("unload")
+    plain, other = (drawn[name]["variants"] for name in ("plain", "advised"))
+    of_sums = {name for name in plain if name.startswith(SUMS)}
+    assert of_sums
+    # Those of the other class, which name every kernel, are not taken.
+    moved = sum(plain[name] for name in of_sums)
+    assert other == {
+        **{name: count for name, count in plain.items() if name not in of_sums},
+        GENERATED: plain[GENERATED] + moved,
+    }
+    pixels, expected = (np.array(drawn[name]["pixels"], int) for name in ("advised", "plain"))
+    assert expected.std() > 5
+    assert np.abs(pixels - expected).max() <= 1
+    with opened(advised, visitor) as call:
+        # Names of kernels overrule it, and rules refuse what runs elsewhere.
+        call("load", SMALL, {"kernels": ",".join(of_sums)})
+        assert set(call("variants")) == {GENERATED, *of_sums}
+        call("unload")
+        call("load", SMALL)
+        assert set(call("variants")) == {GENERATED}
+        call("unload")
+
+
+@pytest.mark.full
 def test_what_cannot_be_tuned_is_refused(small):
     small("load", SMALL, OPTIONS)
     for options, wanted in [
@@ -186,9 +250,44 @@ def test_what_cannot_be_tuned_is_refused(small):
         assert refused["name"] == "OptionError", options
         assert wanted in refused["hint"]
     small("unload")
-    # The page's own worker has no clock.
-    small("load", SMALL, OPTIONS, "/client.js")
-    refused = small("refusal", {})
-    assert refused["name"] == "UnsupportedError"
-    assert "npm package" in refused["hint"]
+
+
+@pytest.mark.full
+def test_nothing_is_tuned_in_idle_time_on_an_adapter_that_computes_on_the_processor(small):
+    small("loadIdle", SMALL, {})
+    small("draw", REQUEST.prompt, DRAWN)
+    [report] = small("slices", 1)
+    assert report["complete"]
+    assert report["functions"] == []
+    assert report["seconds"] < 1
+    assert set(small("variants")) == {GENERATED}
+    assert small("tunings") == [0]
+    small("unload")
+
+
+@pytest.mark.exhaustive
+def test_a_model_is_tuned_in_slices_while_nothing_is_drawn(speck, small):
+    small("loadIdle", SMALL, OPTIONS)
+    first = small("draw", REQUEST.prompt, DRAWN)
+    assert not small("slices", 2)[-1]["complete"]
+    # A slice that runs ends soon, and what it found is not lost.
+    between = small("drawBetween", REQUEST.prompt, DRAWN)
+    assert between["waited"] < MOST_WAITED_MS
+    pixels, expected = (np.array(drawn["pixels"], int) for drawn in (between, first))
+    assert expected.std() > 5
+    assert np.abs(pixels - expected).max() <= 1
+    last = small("slices", 10_000)[-1]
+    check_report(last, speck[0])
+    ran = small("variants")
+    tuned = small("draw", REQUEST.prompt, DRAWN)
+    assert np.abs(np.array(tuned["pixels"], int) - expected).max() <= 1
+    small("unload")
+    # The next visit runs it, and does nothing more.
+    small("loadIdle", SMALL, OPTIONS)
+    assert small("variants") == ran
+    small("draw", REQUEST.prompt, DRAWN)
+    [known] = small("slices", 1)
+    assert known["complete"]
+    assert known["choices"] == last["choices"]
+    assert known["seconds"] < 1
     small("unload")

@@ -22,6 +22,7 @@ from mutations import LARGEST_INPUT, fuzz
 from wsd.bundle.attestations import read_integrity
 from wsd.bundle.earlier_attestations import read_statement
 from wsd.bundle.example_pictures import read_examples
+from wsd.bundle.kernel_choices import read_tables
 from wsd.bundle.manifest import read_index, read_manifest
 from wsd.bundle.model_files import read_kernel_work, read_self_test, read_tokenizer
 from wsd.checkpoint.gguf_file import list_gguf
@@ -131,6 +132,16 @@ def kernels_case(_folder):
     }  # fmt: skip
     early = {key: value for key, value in table.items() if key != "version"}
     return Case(read_kernel_work, tuple(map(canonical_json, (table, early))), "kernels.json")
+
+
+def choices_case(_folder):
+    table = {
+        "model": "speck", "dtype": "f32", "kernels": "0" * 64, "library": "1" * 64,
+        "adapter_class": "nvidia hopper", "adapter": {"vendor": "nvidia"}, "gain": 1.5,
+        "complete": True, "choices": {"k": {"variant": "gemm_tiled_f32", "index": 1}},
+    }  # fmt: skip
+    good = canonical_json({"version": 1, "tables": [table]})
+    return Case(lambda path: read_tables(path, "name another"), (good,), "choices.json")
 
 
 def self_test_case(_folder):
@@ -278,6 +289,7 @@ CASES = {
     case.__name__.removesuffix("_case"): case
     for case in (
         manifest_case, index_case, bill_case, provenance_case, integrity_case, kernels_case,
+        choices_case,
         self_test_case, library_case, contents_case, safetensors_case, gguf_case, tokenizer_case,
         tokenizer_settings_case, bundled_tokenizer_case, config_case, examples_case,
     )

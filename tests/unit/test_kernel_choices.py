@@ -79,8 +79,8 @@ def test_a_model_without_variants_is_refused():
     [
         ("{}", "version"),
         ('{"version": 2, "tables": []}', "version"),
-        ('{"version": 1, "tables": [{}]}', "tables.0"),
-        ("[]", "the whole"),
+        ('{"version": 1, "tables": [{}]}', "tables/0"),
+        ("[]", "top level"),
         ("{", "line 1"),
     ],
 )

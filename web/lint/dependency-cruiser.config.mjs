@@ -20,7 +20,7 @@ const ROOMS = {
   worker: "worker/",
   // What runs in the page: the worker's client, and what needs no worker.
   "api-client":
-    "api/(addresses|call_queue|client|environment|kept_models|lora_calls|model_index|pipeline_worker|preflight|start_worker|worker_faults)\\.ts$",
+    "api/(addresses|call_queue|client|environment|idle_tuning|kept_models|lora_calls|model_index|pipeline_worker|preflight|start_worker|worker_faults)\\.ts$",
   index: "index\\.ts$",
   // The custom element, which uses the public API as any program can.
   element: "element\\.ts$",

@@ -92,7 +92,7 @@ export type {
   TextStage,
   TuneStage,
 } from "./api/progress";
-export type { TunedFunction, TuneOptions, TuneReport, VariantChoice } from "./api/tuning";
+export type { TunedFunction, TuneOptions, TuneReport, Tuning, VariantChoice } from "./api/tuning";
 export { formatLink, parseLink } from "./settings/link";
 export { isLoraName, readLoraTags, writeLoraTags } from "./settings/lora_tags";
 export type { TaggedLoras } from "./settings/lora_tags";

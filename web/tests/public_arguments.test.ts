@@ -35,7 +35,7 @@ const isTrue = (value: unknown): boolean => value === true;
 const isFunction = (value: unknown): boolean => typeof value === "function";
 /** Which of the odd values an option of fromPretrained takes: none, unless said here. */
 const GOOD: Record<string, (value: unknown) => boolean> = {
-  ...{ onProgress: isFunction, onNotice: isFunction, fetch: isFunction },
+  ...{ onProgress: isFunction, onNotice: isFunction, onTuned: isFunction, fetch: isFunction },
   ...{
     offload: isTrue,
     tiling: isTrue,

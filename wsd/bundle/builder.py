@@ -15,6 +15,7 @@ from wsd.bundle.attestations import write_attestations
 from wsd.bundle.classic import write_classic
 from wsd.bundle.example_loras import find_example_loras, write_example_lora
 from wsd.bundle.example_pictures import Example, find_examples
+from wsd.bundle.kernel_choices import select_choices, serialize_kernels
 from wsd.bundle.latent_preview import fit_preview
 from wsd.bundle.manifest import write_index, write_manifest
 from wsd.bundle.page_chain import link_page
@@ -29,11 +30,11 @@ from wsd.compiler.library import Library
 from wsd.compiler.library_check import check_library
 from wsd.compiler.memory import image_peaks, peaks
 from wsd.errors import FileError, UsageError
-from wsd.kernels.serialize import minify_table
 from wsd.kernels.variant import BASELINE_MAX_THREADS
 from wsd.models.registry import Component, Family
 from wsd.models.schedulers import describe_noise_schedule, describe_schedulers
 from wsd.spec.classic_names import check_names
+from wsd.spec.kernel_choices import KernelChoices
 from wsd.spec.manifest import (
     SCHEMA_VERSION,
     AdapterEntry,
@@ -102,6 +103,7 @@ def build_bundle(
     fixtures: Path | None = None,
     name: str | None = None,
     examples: Sequence[Example] | None = None,
+    kernel_choices: Sequence[Path] = (),
     *,
     check_pictures: bool = False,
     classic: bool = False,
@@ -120,6 +122,8 @@ def build_bundle(
         name: of the model in the bundle; that of the family unless given.
         examples: what the page offers to draw, with pictures; those beside the checkpoint unless
             given, and the family's prompts if it has none.
+        kernel_choices: files of ``wsd bench --tune`` with a table for this library
+            (:mod:`wsd.bundle.kernel_choices`).
         check_pictures: whether the page checks pictures with the checkpoint's safety checker.
         classic: whether the files also have the names of the original
             (:mod:`wsd.bundle.classic`).
@@ -128,9 +132,9 @@ def build_bundle(
         ``out``.
 
     Raises:
-        UsageError: if ``out`` exists, the library is of another architecture, the pictures beside
-            the checkpoint cannot be read, pictures are to be checked without a safety checker, or
-            the original has no names for such a model.
+        UsageError: if ``out`` exists, the library is of another architecture, the kernel choices
+            are of another library, the pictures beside the checkpoint cannot be read, pictures are
+            to be checked without a safety checker, or the original has no names for such a model.
         CheckpointError: if the weights or the fixtures cannot be read.
         ToolError: if the page cannot be bundled.
         FileError: if a file cannot be written.
@@ -146,6 +150,7 @@ def build_bundle(
             f"the pictures of {family.name} are to be checked, but it has no safety checker",
             "open the checkpoint with a safety checker, or check no pictures",
         )
+    choices = select_choices(kernel_choices, library)
     if examples is None:
         examples = find_examples(checkpoint)
     with explain_file_errors(out), write_folder_atomically(out) as scratch:
@@ -153,7 +158,9 @@ def build_bundle(
         loras = find_example_loras(checkpoint)
         page = _write_page(library, scratch, progress)
         folder = scratch / "models" / (name or family.name)
-        manifest = _write_model(checkpoint, library, folder, progress, fixtures, examples, loras)
+        manifest = _write_model(
+            checkpoint, library, folder, progress, fixtures, examples, loras, choices
+        )
         entry = IndexEntry(
             name=manifest.model.name,
             title=family.title,
@@ -202,7 +209,7 @@ def _write_page(library: Library, folder: Path, progress: Progress) -> tuple[Mat
 
 def _write_model(
     checkpoint: Checkpoint, library: Library, folder: Path, progress: Progress, given: Path | None,
-    examples: Sequence[Example], loras: Sequence[Adapter],
+    examples: Sequence[Example], loras: Sequence[Adapter], choices: KernelChoices | None,
 ) -> Manifest:  # fmt: skip
     """Write a model's files and its manifest to a new folder, whose name is the model's."""
     family = checkpoint.family
@@ -255,6 +262,7 @@ def _write_model(
         image_peak_bytes=image_peaks(library),
         toolchain=library.toolchain,
         kernels=_write_kernels(library, folder),
+        kernel_choices=_write_choices(choices, folder),
         self_test=_write_self_test(checkpoint, library, folder, given),
         safety_checker=checker,
         documents=tuple(
@@ -476,7 +484,15 @@ def _write_kernels(library: Library, folder: Path) -> FileEntry | None:
     """Write the table of hand-written kernel variants, if the library has any."""
     if not library.variants["kernels"]:
         return None
-    return _write_by_digest(canonical_json(minify_table(library.variants)), "kernels", folder)
+    return _write_by_digest(serialize_kernels(library.variants), "kernels", folder)
+
+
+def _write_choices(choices: KernelChoices | None, folder: Path) -> FileEntry | None:
+    """Write what was the fastest in each kernel on some classes of adapters, if it is known."""
+    if choices is None:
+        return None
+    data = canonical_json(choices.model_dump(mode="json"))
+    return _write_by_digest(data, "kernel-choices", folder)
 
 
 def _write_self_test(

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from wsd.bundle.classic import CONFIG, SCRIPTS, Content, Link, find_digest, plan_classic
+from wsd.bundle.kernel_choices import check_choices
 from wsd.bundle.manifest import FILE_NAME as MANIFEST
 from wsd.bundle.manifest import INDEX_NAME, list_models, read_index
 from wsd.bundle.model_files import (
@@ -221,6 +222,11 @@ def _find_content_faults(
         *((entry.file, read_tokenizer) for entry in manifest.tokenizers.values()),
         *((entry.file, read_kernel_work) for entry in [manifest.kernels] if entry is not None),
         *((entry.file, read_self_test) for entry in [manifest.self_test] if entry is not None),
+        *(
+            (entry.file, partial(check_choices, manifest=manifest))
+            for entry in [manifest.kernel_choices]
+            if entry is not None
+        ),
         *((entry.file, check_example_picture) for entry in manifest.example_pictures),
         *((entry.file, check_example_lora) for entry in manifest.example_loras or ()),
         *(

@@ -98,6 +98,20 @@ def check_scheduler_constants(path: Path, expected: SchedulerConstants) -> None:
         raise BundleError(f"{path}: constants of {expected.name} differ from the manifest", REBUILD)
 
 
+def read_kernel_table(path: Path) -> KernelTable:
+    """Return a bundle's kernels.json, if it is of this version.
+
+    Args:
+        path: of a file that a manifest lists.
+
+    Raises:
+        BundleError: if the file is missing, malformed, or of an earlier version.
+    """
+    return read_typed(
+        path, _KERNELS, BundleError, REBUILD, max_bytes=MAX_SHADER_BYTES, max_marks=MAX_SHADER_MARKS
+    )
+
+
 def read_kernel_work(path: Path) -> KernelWork:
     """Return the work of the kernels in a bundle's kernels.json.
 

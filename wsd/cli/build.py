@@ -132,7 +132,15 @@ def compile(  # noqa: A001 - the command's name
     ),
     _ONE_DATABASE,
     Unused(
-        ("--out", "--self-test", "--examples", "--name", "--check-pictures", "--layout"),
+        (
+            "--out",
+            "--self-test",
+            "--examples",
+            "--kernel-choices",
+            "--name",
+            "--check-pictures",
+            "--layout",
+        ),
         beside="--plan",
         hint="a plan writes no bundle: leave them out, or leave --plan out to build one",
     ),
@@ -169,6 +177,15 @@ def compile(  # noqa: A001 - the command's name
     metavar="DIR",
     help="PNGs with their settings, for the page to offer; the checkpoint's own unless given.",
 )
+@click.option(
+    "--kernel-choices",
+    "kernel_choices",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What `wsd bench --tune` wrote on some GPU: others of its class begin with it; "
+    "repeatable.",
+)
 @click.option("--name", metavar="NAME", type=NAME,
               help="The model's name on the page; that of --model unless given.")  # fmt: skip
 @click.option("--check-pictures", is_flag=True,
@@ -186,6 +203,7 @@ def build(
     library: Path | None,
     expected: Path | None,
     pictures: Path | None,
+    kernel_choices: tuple[Path, ...],
     name: str | None,
     layout: str,
     out: Path | None,
@@ -201,6 +219,7 @@ def build(
     """Build a bundle: compiled model, weights and page."""
     from wsd.bundle.builder import build_bundle, check_model_name
     from wsd.bundle.example_pictures import read_examples
+    from wsd.bundle.kernel_choices import check_given, select_choices
     from wsd.bundle.plan import describe_plan
     from wsd.bundle.self_test import check_fixtures, read_fixtures
     from wsd.checkpoint.tokenizer import check_tokenizers
@@ -238,6 +257,9 @@ def build(
     _check_page(library)
     if expected is not None:
         read_fixtures(expected)
+    if library is not None:
+        select_choices(kernel_choices, read_library(library))
+    check_given(kernel_choices)
     if name is not None:
         check_model_name(name)
     if layout == CLASSIC:
@@ -256,7 +278,7 @@ def build(
             no_database=no_database,
         )  # fmt: skip
         build_bundle(
-            checkpoint, compiled, out, progress, expected, name, examples,
+            checkpoint, compiled, out, progress, expected, name, examples, kernel_choices,
             check_pictures=check_pictures, classic=layout == CLASSIC,
         )  # fmt: skip
     say(out)

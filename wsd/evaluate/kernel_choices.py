@@ -3,64 +3,22 @@
 A table has, for each kernel among whose variants there is a choice, which one was the fastest. It
 belongs to one ``kernels.json``, whose digest it has, and to one class of adapters. A file that is
 there keeps its tables for other models and classes, so that what people measure on several GPUs
-lies side by side.
+lies side by side. ``wsd build --kernel-choices`` gives the tables to bundles.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
-
+from wsd.bundle.kernel_choices import read_tables as read_given_tables
 from wsd.errors import UsageError
 from wsd.kernels.variant import adapter_class
 from wsd.runtime.page_types import TuneReport
-from wsd.spec.entry import Entry
+from wsd.spec.kernel_choices import VERSION, ChoiceTable, KernelChoice, KernelChoices
 from wsd.spec.manifest import Manifest
 from wsd.util.files import write_atomically
-from wsd.util.json_reader import read_json
 
-VERSION: Literal[1] = 1
 _HINT = "name another file, or remove this one"
-
-
-class KernelChoice(Entry):
-    """What runs in a kernel."""
-
-    variant: str
-    """Name of a variant, or ``generated`` for the kernel that TVM generated."""
-    index: Annotated[int, Field(ge=0)]
-    """Which of the kernel's variants of that name it is, from 0."""
-
-
-class ChoiceTable(Entry):
-    """What was found for one ``kernels.json`` on one class of adapters."""
-
-    model: str
-    dtype: str
-    kernels: str
-    """SHA-256 of ``kernels.json``."""
-    library: str
-    """SHA-256 of the library, whose generated kernels were timed too."""
-    adapter_class: str
-    """As :func:`wsd.kernels.variant.adapter_class` writes it."""
-    adapter: dict[str, str]
-    """Vendor, architecture, device and description of the adapter."""
-    gain: float
-    """How many times as fast a picture of the model's default steps is, without the host's time."""
-    complete: bool
-    """Whether all kernels were timed."""
-    choices: dict[str, KernelChoice]
-    """Kernel to what was the fastest in it."""
-
-
-class ChoiceFile(Entry):
-    """The whole file."""
-
-    version: Literal[1]
-    tables: list[ChoiceTable]
-    """Sorted by model, precision, class of adapters and digest."""
 
 
 def check_variants(manifest: Manifest) -> str:
@@ -107,17 +65,7 @@ def read_tables(path: Path) -> list[ChoiceTable]:
         UsageError: if it is another file.
         OSError: if it cannot be read.
     """
-    if not path.exists():
-        return []
-    found = read_json(path, UsageError, _HINT)
-    try:
-        return ChoiceFile.model_validate(found).tables
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise UsageError(
-            f"{path} is no file of `wsd bench --tune`: {place}: {first['msg']}", _HINT
-        ) from error
+    return read_given_tables(path, _HINT) if path.exists() else []
 
 
 def write_tables(path: Path, tables: list[ChoiceTable]) -> None:
@@ -126,7 +74,7 @@ def write_tables(path: Path, tables: list[ChoiceTable]) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    content = ChoiceFile(version=VERSION, tables=sorted(tables, key=_place))
+    content = KernelChoices(version=VERSION, tables=sorted(tables, key=_place))
     write_atomically(path, f"{content.model_dump_json(indent=1)}\n".encode())
 
 

@@ -550,6 +550,9 @@ class Manifest(SparseEntry):
     """Tool to the version that made the library."""
     kernels: FileEntry | None = None
     """Hand-written variants of the library's shaders; absent if there are none."""
+    kernel_choices: FileEntry | None = None
+    """Which variant was the fastest in each kernel on some classes of adapters; absent if it was
+    built without."""
     self_test: FileEntry | None = None
     """What each stage must give, for the self-test page; absent if it was not built with them."""
     image_peak_bytes: Annotated[tuple[PeakMemory, ...], Field(min_length=1)] | None = None
@@ -594,7 +597,8 @@ class Manifest(SparseEntry):
     def files(self) -> tuple[FileEntry, ...]:
         """Return every file that the manifest names."""
         shards = [shard for component in self.components.values() for shard in component.shards]
-        optional = [entry for entry in (self.kernels, self.self_test) if entry is not None]
+        given = (self.kernels, self.kernel_choices, self.self_test)
+        optional = [entry for entry in given if entry is not None]
         constants = (self.schedulers.constants or {}).values()
         texts = (*self.tokenizers.values(), *constants, *optional, *self.documents)
         examples = (*self.example_pictures, *(self.example_loras or ()))

@@ -52,6 +52,11 @@ export class CallQueue {
     }
   }
 
+  /** Resolves when the calls until now have ended, cancelled ones included; never rejects. */
+  get settled(): Promise<void> {
+    return this.#idle;
+  }
+
   /**
    * Do work at once that does not disturb other calls: it waits for none, and none waits for it.
    *

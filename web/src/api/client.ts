@@ -23,6 +23,7 @@ import {
   requireOptions,
   requireSignal,
   requireString,
+  requireTuning,
   TUNE_CHECKS,
 } from "../util/option_checks";
 import { checkSettings } from "../util/schema_check";
@@ -31,6 +32,7 @@ import { explainAddress, manifestAddress } from "./addresses";
 import { CallQueue } from "./call_queue";
 import { checkEnvironment } from "./environment";
 import { makeGenerated } from "./generated";
+import { IdleTuning } from "./idle_tuning";
 import { purge } from "./kept_models";
 import type { InversionOptions, LoadedInversion } from "./inversion";
 import type { LoadedLora, LoraOptions, LoraSource } from "./lora";
@@ -41,7 +43,7 @@ import { logNotice, noticeOf, PipelineWorker, reporting } from "./pipeline_worke
 import type { RemotePipeline } from "./pipeline_worker";
 import { CallProgress, LOADING_SHARE } from "./progress";
 import type { OnProgress } from "./progress";
-import type { TuneOptions, TuneReport } from "./tuning";
+import type { TuneOptions, TuneReport, Tuning } from "./tuning";
 import type {
   CountOptions,
   DrawOptions,
@@ -124,6 +126,8 @@ export class StableDiffusionPipeline {
   /** Called with the progress of the reload: that of the call that waits for it. */
   #onReload: OnProgress = () => undefined;
   #unloading: Promise<void> | undefined;
+  /** Tunes the model while nobody calls it, if that is wished. */
+  readonly #idle: IdleTuning;
 
   private constructor(
     url: string,
@@ -138,6 +142,7 @@ export class StableDiffusionPipeline {
     this.#options = options;
     this.#worker = worker;
     this.#calls = new CallQueue(options.concurrency ?? "queue");
+    this.#idle = new IdleTuning((signal) => this.#tuneSlice(signal), options.tune === "idle");
   }
 
   /**
@@ -226,7 +231,10 @@ export class StableDiffusionPipeline {
     const result = await this.#callWithPicture(prepared, caller, async (remote, call, report) => {
       const { request: resolved } = await prepared;
       const request = { ...resolved, inversions };
-      return remote.generate(call, Comlink.transfer(request, picturesOf(request)), report);
+      const sent = Comlink.transfer(request, picturesOf(request));
+      const drawn = await remote.generate(call, sent, report);
+      this.#idle.armed = true;
+      return drawn;
     });
     const { report } = await prepared;
     const picture = report === undefined ? {} : { picture: report };
@@ -534,7 +542,6 @@ export class StableDiffusionPipeline {
    * The kernels of the functions that were compiled are timed: those that the model was loaded with, and
    * those that drew since. Pictures stay the same within the limits that all variants keep.
    *
-   * @throws UnsupportedError if the worker is that of a bundle's page, which times nothing.
    * @throws OptionError if an option is not known or out of range.
    * @throws what `generate` throws, else.
    *
@@ -550,6 +557,16 @@ export class StableDiffusionPipeline {
     return this.#call(caller, (remote, call, report) =>
       remote.tune(call, { seconds, again }, report),
     );
+  }
+
+  /**
+   * Begin or end tuning while nobody calls the model, as the load option `tune` does.
+   *
+   * @throws OptionError if it is neither `idle` nor `off`.
+   */
+  setTuning(when: Tuning): void {
+    requireTuning("when", when);
+    this.#idle.enabled = when === "idle";
   }
 
   /**
@@ -578,6 +595,7 @@ export class StableDiffusionPipeline {
     this.#calls.close(
       new AbortError("cancelled, because the pipeline was unloaded", "load the model again"),
     );
+    this.#idle.enabled = false;
     this.#unloading ??= this.#worker.unload();
     return this.#unloading;
   }
@@ -665,17 +683,32 @@ export class StableDiffusionPipeline {
       // The worker may report a step after the call was cancelled.
       if (!settled) onProgress?.(event);
     });
+    const stopped = this.#idle.begin();
     try {
-      return await this.#calls.run(signal, async (cancelled) =>
-        turn(async (work) => {
+      return await this.#calls.run(signal, async (cancelled) => {
+        await stopped;
+        return turn(async (work) => {
           const worker = await this.#ready(progress.phase(LOADING_SHARE), cancelled);
           const report = Comlink.proxy(reporting(progress.phase()));
           return worker.run(cancelled, (remote, call) => work(remote, call, report, cancelled));
-        }, cancelled),
-      );
+        }, cancelled);
+      });
     } finally {
       settled = true;
+      this.#idle.end();
     }
+  }
+
+  /** Tune for about a second; returns whether nothing is left to do until a call compiles more. */
+  async #tuneSlice(signal: AbortSignal): Promise<boolean> {
+    // A call that was cancelled may not have ended in the worker.
+    await this.#calls.settled;
+    throwIfAborted(signal);
+    // A call loads the model again, and not this.
+    if (this.#worker.ended || this.#reload !== undefined) return true;
+    const report = await this.#worker.run(signal, (remote, call) => remote.tuneSlice(call));
+    reporting(this.#options.onTuned)(report);
+    return report.complete;
   }
 
   /**

@@ -2,6 +2,9 @@
 
 import type { OnProgress } from "./progress";
 
+/** When a model is tuned without being asked to. */
+export type Tuning = "idle" | "off";
+
 /** Options of `tune`. */
 export interface TuneOptions {
   /**
@@ -49,7 +52,7 @@ export interface TunedFunction {
 export interface TuneReport {
   /** Vendor, architecture, device and description of the GPU; empty where the browser hides them. */
   adapter: Record<string, string>;
-  /** The functions whose kernels were timed, now or in an earlier call. */
+  /** The functions all or some of whose kernels were timed, now or in an earlier call. */
   functions: TunedFunction[];
   /** Kernels that were timed, and in how many of them another variant runs now. */
   kernels: number;

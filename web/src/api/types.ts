@@ -12,6 +12,7 @@ import type {
   PromptOptions,
 } from "./options";
 import type { OnProgress } from "./progress";
+import type { TuneReport, Tuning } from "./tuning";
 import type { Settings } from "../settings/infotext";
 import type { Seed } from "../settings/seed";
 import type { DiffusionSettings } from "../util/settings_schema.generated";
@@ -81,6 +82,15 @@ export interface LoadOptions extends IntegrityOptions, FetchOptions, WorkerOptio
    * is the default; `refuse`, it rejects with a BusyError.
    */
   concurrency?: Concurrency | undefined;
+  /**
+   * When the model is tuned on the visitor's GPU without being asked to: `idle`, in slices of about a second
+   * after the first picture, while no call is under way and the page is seen; or `off`, never, unless
+   * given. A call stops it; what was found is kept as that of `tune` is. Nothing is done on adapters
+   * that compute on the processor, and for stages that do not stay on the GPU.
+   */
+  tune?: Tuning | undefined;
+  /** Called after each slice of such a tuning with what is known by then. */
+  onTuned?: ((report: TuneReport) => void) | undefined;
   /** Called with a sentence for the user when the pipeline recovered from a problem. */
   onNotice?: OnNotice | undefined;
   /** Cancels loading; files that have arrived are kept. */

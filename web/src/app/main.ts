@@ -23,6 +23,7 @@ import { formLink } from "./form_link";
 import { mountGallery } from "./gallery";
 import { readSecondPass } from "./given/fields";
 import { mountGiven } from "./given/panel";
+import { mountTuning, tuningOptions } from "./tuning_choice";
 import { mountLanguages } from "./languages";
 import { warnBeforeLeaving } from "./leaving";
 import { mountLoras } from "./loras/panel";
@@ -75,6 +76,7 @@ let formKept = false;
 
 mountLanguages();
 mountFigures();
+mountTuning(() => pipeline);
 const model = (): string => element<HTMLSelectElement>("model").value;
 const given = mountGiven({
   say: tell,
@@ -342,6 +344,7 @@ async function load(model: Preflight, started: number): Promise<void> {
       textEncoder3,
       kernels,
       ignoredRules,
+      ...tuningOptions(),
       onProgress: (event) => {
         if (turn !== choice) return;
         if (event.stage === "parameters" && bytes.kept === 0) download.arrived(event.loaded);

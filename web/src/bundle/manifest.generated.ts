@@ -37,6 +37,28 @@ export interface AdapterEntry {
   license: string;
 }
 
+/** What was found for one `kernels.json` on one class of adapters. */
+export interface ChoiceTable {
+  /** Name of the model that was tuned; others that share its library have the same kernels. */
+  model: string;
+  /** Precision of that model. */
+  dtype: string;
+  /** SHA-256 of `kernels.json`. */
+  kernels: string;
+  /** SHA-256 of the library, whose generated kernels were timed too. */
+  library: string;
+  /** Vendor and architecture, as `adapter_class` of `wsd/kernels/variant.py` writes them. */
+  adapter_class: string;
+  /** Vendor, architecture, device and description of the adapter. */
+  adapter: Record<string, string>;
+  /** How many times as fast a picture of the model's default steps is, without the host's time. */
+  gain: number;
+  /** Whether all kernels were timed. */
+  complete: boolean;
+  /** Kernel to what was the fastest in it. */
+  choices: Record<string, KernelChoice>;
+}
+
 /** Parameters of one component of the pipeline. */
 export interface ComponentEntry {
   /** Folder in the diffusers layout that the weights came from; several entries may share it. */
@@ -284,6 +306,22 @@ export interface IndexEntry {
   safety_checker?: true;
 }
 
+/** What runs in a kernel. */
+export interface KernelChoice {
+  /** Name of a variant, or `generated` for the kernel that TVM generated. */
+  variant: string;
+  /** Which of the kernel's variants of that name it is, from 0. */
+  index: number;
+}
+
+/** The whole file. */
+export interface KernelChoices {
+  /** Version of this format. */
+  version: 1;
+  /** Sorted by model, precision, class of adapters and digest; in a bundle one for each class. */
+  tables: ChoiceTable[];
+}
+
 /** Colour of a pixel of the latents, from -1 to 1: weights times latents plus bias. */
 export interface LatentPreview {
   /** Rows for red, green and blue, one factor for each channel of the latents. */
@@ -349,6 +387,11 @@ export interface Manifest {
   toolchain: Record<string, string>;
   /** Hand-written variants of the library's shaders; absent if there are none. */
   kernels?: FileEntry;
+  /**
+   * Which variant was the fastest in each kernel on some classes of adapters; absent if it was
+   * built without.
+   */
+  kernel_choices?: FileEntry;
   /** What each stage must give, for the self-test page; absent if it was not built with them. */
   self_test?: FileEntry;
   /**

@@ -104,12 +104,14 @@ export function filesOf(manifest: Manifest): FileEntry[] {
  */
 export function drawingFiles(manifest: Manifest, checks = false): FileEntry[] {
   const { library, tokenizers, kernels, components, schedulers } = manifest;
+  const { kernel_choices: choices } = manifest;
   const constants = schedulers.constants?.[schedulers.default];
   const checkers = Object.values(components).filter(({ role }) => role === "safety_checker");
   return [
     library,
     ...Object.values(tokenizers),
     ...(kernels === undefined ? [] : [kernels]),
+    ...(choices === undefined ? [] : [choices]),
     ...(constants === undefined ? [] : [constants]),
     ...textComponents(manifest).flatMap((name) => components[name]!.shards),
     ...(checks ? checkers.flatMap(({ shards }) => shards) : []),

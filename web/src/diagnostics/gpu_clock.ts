@@ -36,14 +36,12 @@ export class GpuClock {
   }
 
   /**
-   * Time the same, and take the page's clock from now on if that of the GPU does not go.
+   * Take the page's clock from now on if that of the GPU does not go.
    *
-   * @param works that together take the GPU longer than its clock's resolution.
+   * @param times of work that together takes the GPU longer than its clock's resolution.
    */
-  async check(works: readonly (() => void)[]): Promise<number[]> {
-    const times = await this.time(works);
-    this.byGpu &&= works.length === 0 || times.some((time) => time > 0);
-    return times;
+  judge(times: readonly number[]): void {
+    this.byGpu &&= times.length === 0 || times.some((time) => time > 0);
   }
 }
 

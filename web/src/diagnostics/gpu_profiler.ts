@@ -27,7 +27,10 @@ export async function profileKernels(runtime: Runtime, work: () => void): Promis
   if (!device.features.has("timestamp-query")) return [];
   await runtime.sync();
   const profiler = new PassProfiler(device);
-  runtime.pipelines.onKernel = (name) => profiler.begin(name);
+  runtime.pipelines.onKernel = (name) => {
+    profiler.begin(name);
+    return true;
+  };
   try {
     work();
     await runtime.sync();

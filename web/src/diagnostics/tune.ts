@@ -4,6 +4,9 @@
  * A function is called once, and the buffers of its kernels are noted. They stay as long as the
  * function's workspace does, so that each kernel can be run again and again with them, whatever it
  * writes: its results are needed no more. Nothing stays that does not make the whole function faster.
+ *
+ * While nobody calls the model, the same is done in slices, of which any may be cancelled. What was
+ * found for a kernel is remembered then, and runs when all kernels of its function are known.
  */
 
 import type { OnStage } from "../api/progress";
@@ -13,6 +16,7 @@ import type { Tuning } from "../bundle/kept_tuning";
 import type { EntryPoint, Role } from "../bundle/manifest";
 import { hasBuffersFor } from "../gpu/buffer_limits";
 import {
+  allowsWritten,
   findChoices,
   hasScratchFor,
   standardChoice,
@@ -26,14 +30,14 @@ import type { Kernel } from "../gpu/tvm/gpu_context";
 import type { Tensor } from "../gpu/tvm/runtime";
 import type { KernelSource } from "../gpu/tvm/pipelines";
 import type { Stages } from "../pipeline";
-import { mapInOrder } from "../util/concurrency";
+import { mapInOrder, untilAborted } from "../util/concurrency";
 import { AUTO, GENERATED, SELF_TEST_TOLERANCE } from "../util/constants.generated";
 import { throwIfAborted } from "../util/errors";
 import { findFastest, median } from "./fastest";
 import type { Timer } from "./fastest";
 import { GpuClock } from "./gpu_clock";
 import { makeInputs } from "./random_inputs";
-import type { KernelCall, TuningUnit } from "./tuning_units";
+import type { Candidates, KernelCall, TuningUnit } from "./tuning_units";
 import { planUnits } from "./tuning_units";
 
 /** Roles of the functions that are tuned, in their order: those first that take most of the time. */
@@ -62,14 +66,35 @@ const CLEAR = 0.8;
 /** The largest relative difference of a function's results that other kernels may make. */
 const LARGEST_DIFFERENCE = SELF_TEST_TOLERANCE.f16;
 
+/** Seconds of a slice, without the function's calls that find and confirm what is fastest. */
+const SLICE_SECONDS = 1;
+
 /** How long tuning may take, and whether it begins anew. */
 export interface TuningOptions {
   seconds?: number | undefined;
   again?: boolean | undefined;
 }
 
-/** What was found of models that are loaded, whether the browser keeps it or not. */
-const found = new WeakMap<Model, Tuning>();
+/** What is known of a function before its kernels are others. */
+interface Begun {
+  /** Kernel → what was found to be the fastest in it. */
+  choices: Map<string, VariantChoice>;
+  /** The first kernel of a unit → milliseconds that the function spends in it; undefined until timed. */
+  shares: ReadonlyMap<string, number> | undefined;
+}
+
+/** What is known of a model that is loaded. */
+interface State {
+  clock: GpuClock;
+  /** What was found, whether the browser keeps it or not. */
+  tuning: Tuning;
+  /** Whether the browser keeps that. */
+  kept: boolean;
+  /** Functions by their names. */
+  begun: Map<string, Begun>;
+}
+
+const states = new WeakMap<Model, State>();
 
 /**
  * Time what may run in the kernels of the functions that are compiled, and have the fastest run.
@@ -78,8 +103,43 @@ const found = new WeakMap<Model, Tuning>();
  * @throws AbortError if the signal is aborted.
  */
 export async function tuneModel(
-  { model, files, bring }: Stages,
+  stages: Stages,
   { seconds = DEFAULT_SECONDS, again = false }: TuningOptions,
+  report: OnStage,
+  signal: AbortSignal,
+): Promise<TuneReport> {
+  const { launcher } = stages.model;
+  const entries = launcher === undefined ? [] : findFunctions(stages.model);
+  return tuneFunctions(stages, entries, { seconds, again, slice: false }, report, signal);
+}
+
+/**
+ * Do the same for about a second, and go on where the slice before ended. Nothing is brought to the GPU for
+ * it, and nothing is done where only kernels run that TVM generated, as on adapters that compute on
+ * the processor.
+ *
+ * It ends soon after the signal is aborted: when the kernel that runs then has ended, or where the whole
+ * function is called, when that call has.
+ *
+ * @param stages of the model; nothing else runs meanwhile.
+ * @returns `complete` if nothing is left to do.
+ * @throws AbortError if the signal is aborted; what was found for kernels is remembered.
+ */
+export async function tuneSlice(stages: Stages, signal: AbortSignal): Promise<TuneReport> {
+  const { launcher, components } = stages.model;
+  const isWorth = launcher !== undefined && allowsWritten(launcher);
+  const entries = (isWorth ? findFunctions(stages.model) : []).filter(
+    ({ component }) => component === null || components.has(component),
+  );
+  const options = { seconds: SLICE_SECONDS, again: false, slice: true };
+  return tuneFunctions(stages, entries, options, () => undefined, signal);
+}
+
+/** Tune functions in their order, as far as the time allows. */
+async function tuneFunctions(
+  { model, files, bring }: Stages,
+  entries: readonly EntryPoint[],
+  { seconds, again, slice }: { seconds: number; again: boolean; slice: boolean },
   report: OnStage,
   signal: AbortSignal,
 ): Promise<TuneReport> {
@@ -88,31 +148,41 @@ export async function tuneModel(
   const isKept = launcher?.selection.choice === AUTO;
   const read = async (): Promise<Tuning | undefined> =>
     isKept ? readTuning(manifest, identity, files.cache) : undefined;
-  const tuning = found.get(model) ?? (await read()) ?? { choices: {}, functions: [] };
-  found.set(model, tuning);
+  const begin = async (): Promise<State> => {
+    const tuning = await read();
+    return {
+      clock: new GpuClock(model.runtime),
+      tuning: tuning ?? { choices: {}, functions: [] },
+      kept: tuning !== undefined,
+      begun: new Map(),
+    };
+  };
+  const state = states.get(model) ?? (await begin());
+  states.set(model, state);
+  const { tuning } = state;
+  if (again) state.begun.clear();
   const budget = new Budget(seconds * 1000, (spent, total) =>
     report({ stage: "tune", loaded: spent, total }),
   );
-  const entries = launcher === undefined ? [] : findFunctions(model);
-  let kept = false;
-  if (launcher !== undefined) {
-    const tuner = new Tuner(model, launcher, tuning, again, budget, signal);
+  if (launcher !== undefined && entries.length > 0) {
+    const tuner = new Tuner(model, launcher, state, { again, slice }, budget, signal);
     const isDone = ({ name }: EntryPoint): boolean =>
       !again && tuning.functions.some((each) => each.name === name && each.complete);
     const keep = async (): Promise<boolean> =>
-      isKept && entries.length > 0 && keepTuning(manifest, identity, tuning, files.cache);
+      isKept && keepTuning(manifest, identity, tuning, files.cache);
     try {
       for (const entry of entries.filter((each) => !isDone(each))) {
         throwIfAborted(signal);
         if (budget.isOver()) break;
         await bring(entry, signal);
+        const before = tuning.functions;
         await budget.spend(() => tuner.tune(entry));
-        await keep();
+        if (tuning.functions !== before) state.kept = await keep();
       }
     } finally {
       if (model.runtime.failure === undefined) trimLauncher(launcher);
     }
-    kept = await keep();
+    if (!slice) state.kept = await keep();
   }
   budget.finish();
   const { functions, choices } = tuning;
@@ -125,7 +195,7 @@ export async function tuneModel(
     gain: findGain(functions),
     choices,
     complete: entries.every(({ name }) => names.has(name)),
-    kept,
+    kept: state.kept,
     seconds: (performance.now() - started) / 1000,
   };
 }
@@ -216,24 +286,36 @@ interface Compiled {
 /** Tunes the functions of a model, one after another. */
 class Tuner {
   private readonly clock: GpuClock;
+  private readonly tuning: Tuning;
+  /** Whether a call of the model may end it at any time. */
+  private readonly slice: boolean;
   /** Kernels that are not timed again. */
   private readonly decided: Set<string>;
+  /** What was compiled of what was found in this call. */
+  private readonly compiled = new Map<string, Kernel>();
 
   constructor(
     private readonly model: Model,
     private readonly launcher: KernelLauncher,
-    private readonly tuning: Tuning,
-    again: boolean,
+    private readonly state: State,
+    { again, slice }: { again: boolean; slice: boolean },
     private readonly budget: Budget,
     private readonly signal: AbortSignal,
   ) {
-    this.clock = new GpuClock(model.runtime);
-    this.decided = new Set(again ? [] : Object.keys(tuning.choices));
+    ({ clock: this.clock, tuning: this.tuning } = state);
+    this.slice = slice;
+    this.decided = new Set(again ? [] : Object.keys(this.tuning.choices));
   }
 
-  /** Tune a function, whose weights are on the GPU. */
+  /**
+   * Tune a function, whose weights are on the GPU. A slice after which kernels are left to time changes
+   * nothing of what runs.
+   */
   async tune(entry: EntryPoint): Promise<void> {
-    const { model, tuning } = this;
+    const { model, tuning, state, signal } = this;
+    throwIfAborted(signal);
+    const begun: Begun = state.begun.get(entry.name) ?? { choices: new Map(), shares: undefined };
+    state.begun.set(entry.name, begun);
     const inputs = model.kept(() => makeInputs(model, entry));
     const before = new Map<string, Running>();
     const choices = { ...tuning.choices };
@@ -248,7 +330,9 @@ class Tuner {
       const calls = this.watch(() => (outputs = model.kept(() => model.call(entry, inputs))));
       await model.runtime.sync();
       const sources = model.runtime.pipelines.readSources([...new Set(entry.kernels)]);
-      const complete = await this.choose(calls, sources, before);
+      const complete = await this.choose(calls, sources, begun);
+      if (this.slice && !complete) return;
+      await this.useFound(begun.choices, sources, before);
       const times = await this.confirm(entry, inputs, call, sources, before);
       const kernels = entry.kernels.filter((kernel) => Object.hasOwn(tuning.choices, kernel));
       const made: TunedFunction = {
@@ -261,6 +345,7 @@ class Tuner {
       };
       const others = tuning.functions.filter(({ name }) => name !== entry.name);
       tuning.functions = [...others, made];
+      state.begun.delete(entry.name);
     } catch (error) {
       // What was not confirmed does not stay.
       for (const [name, { variant, kernel }] of before) this.use(name, variant, kernel);
@@ -273,11 +358,17 @@ class Tuner {
     }
   }
 
-  /** Note the calls of kernels that work makes. */
+  /**
+   * Note the calls of kernels that work makes. In a slice they do not run: that would take as long as a step,
+   * and their times do not depend on what an earlier picture left in the buffers.
+   */
   private watch(work: () => void): KernelCall[] {
     const { pipelines } = this.model.runtime;
     const calls: KernelCall[] = [];
-    pipelines.onKernel = (kernel, args) => calls.push({ kernel, args: [...args] });
+    pipelines.onKernel = (kernel, args) => {
+      calls.push({ kernel, args: [...args] });
+      return !this.slice;
+    };
     try {
       work();
       return calls;
@@ -287,29 +378,31 @@ class Tuner {
   }
 
   /**
-   * Have the fastest run in each kernel, in that first which takes most of the time.
+   * Find what is the fastest in each kernel, in that first which takes most of the time.
    *
-   * @param before gets what ran in the kernels.
+   * @param begun gets what is found.
    * @returns whether all were timed before the time was up.
    */
   private async choose(
     calls: readonly KernelCall[],
     sources: ReadonlyMap<string, KernelSource>,
-    before: Map<string, Running>,
+    begun: Begun,
   ): Promise<boolean> {
-    const { launcher, decided, clock, budget, signal } = this;
-    const { pipelines } = this.model.runtime;
-    const find = (kernel: string): VariantChoice[] => findChoices(launcher, kernel);
+    const { launcher, clock, budget, signal } = this;
+    const decided = new Set([...this.decided, ...begun.choices.keys()]);
+    const find: Candidates = {
+      all: (kernel) => findChoices(launcher, kernel),
+      standard: (kernel) => standardChoice(launcher, kernel),
+    };
     const units = planUnits(calls, launcher.table, find, decided);
-    const running = units.map((unit) => unit.calls.map(({ kernel }) => pipelines.kernel(kernel)));
-    const times = await clock.check(
-      units.map((unit, index) => (): void => runCalls(unit, running[index]!, 1)),
-    );
-    const share = new Map(units.map((unit, index) => [unit, unit.count * times[index]!]));
-    const sorted = [...units].sort((one, other) => share.get(other)! - share.get(one)!);
+    const shares = (begun.shares ??= await this.findShares(units));
+    // Units that another function's slice has decided meanwhile are left out, and none is added.
+    const share = ({ calls: [first] }: TuningUnit): number => shares.get(first!.kernel) ?? 0;
+    const sorted = [...units].sort((one, other) => share(other) - share(one));
     const compile = async (unit: TuningUnit): Promise<readonly [TuningUnit, Compiled[]]> => [
       unit,
-      await this.compileAll(unit, sources),
+      // Compiling goes on in the GPU's process, and nobody waits for it.
+      await untilAborted(this.compileAll(unit, sources), signal),
     ];
     let timed = 0;
     for await (const [unit, compiled] of mapInOrder(sorted, COMPILED_AHEAD, compile)) {
@@ -321,28 +414,90 @@ class Tuner {
       const timer: Timer = {
         resolution: clock.resolution,
         span: clock.span,
-        time: async (numbers, repeats) => {
-          throwIfAborted(signal);
-          return clock.time(
+        time: async (numbers, repeats) =>
+          this.time(
             numbers.map((number) => (): void => {
               runCalls(unit, candidates[number]!.kernels, repeats);
             }),
-          );
-        },
+          ),
       };
       const fastest = await findFastest(candidates.length, timer);
       const { choices, kernels } = candidates[fastest.candidate]!;
       unit.calls.forEach(({ kernel }, index) => {
-        before.set(kernel, {
-          variant: launcher.running.get(kernel),
-          kernel: pipelines.kernel(kernel),
-        });
-        this.use(kernel, variantOf(launcher, kernel, choices[index]!), kernels[index]!);
-        this.tuning.choices[kernel] = choices[index]!;
-        decided.add(kernel);
+        begun.choices.set(kernel, choices[index]!);
+        this.compiled.set(kernel, kernels[index]!);
       });
     }
     return true;
+  }
+
+  /** Time each unit once as it runs; returns for the first kernel of each its share of the function. */
+  private async findShares(units: readonly TuningUnit[]): Promise<Map<string, number>> {
+    const { pipelines } = this.model.runtime;
+    const running = units.map((unit) => unit.calls.map(({ kernel }) => pipelines.kernel(kernel)));
+    const times = await this.time(
+      units.map((unit, index) => (): void => runCalls(unit, running[index]!, 1)),
+    );
+    this.clock.judge(times);
+    return new Map(
+      units.map(({ calls: [first], count }, index) => [first!.kernel, count * times[index]!]),
+    );
+  }
+
+  /**
+   * Have run what was found.
+   *
+   * @param before gets what ran in the kernels.
+   */
+  private async useFound(
+    found: ReadonlyMap<string, VariantChoice>,
+    sources: ReadonlyMap<string, KernelSource>,
+    before: Map<string, Running>,
+  ): Promise<void> {
+    const { launcher, tuning, signal } = this;
+    const { pipelines } = this.model.runtime;
+    // What an earlier slice found had room then. Kernels that were chosen together stay together.
+    const rooms = await Promise.all(
+      [...found].map(async ([name, choice]) => {
+        const variant = variantOf(launcher, name, choice);
+        return variant === undefined || this.compiled.has(name) || hasScratchFor(launcher, variant);
+      }),
+    );
+    const fits = rooms.every((room) => room);
+    const compiled = await untilAborted(
+      Promise.all(
+        [...found].map(async ([name, chosen]) => {
+          const choice = fits ? chosen : standardChoice(launcher, name);
+          const variant = variantOf(launcher, name, choice);
+          const known = fits ? this.compiled.get(name) : undefined;
+          const kernel = known ?? (await this.compile(name, variant, sources));
+          return { name, choice, variant, kernel };
+        }),
+      ),
+      signal,
+    );
+    for (const { name, choice, variant, kernel } of compiled) {
+      before.set(name, { variant: launcher.running.get(name), kernel: pipelines.kernel(name) });
+      this.use(name, variant, kernel);
+      tuning.choices[name] = choice;
+      this.decided.add(name);
+    }
+  }
+
+  /**
+   * Time several kinds of work one after another. In a slice each is waited for, so that it ends soon when
+   * a call of the model comes.
+   */
+  private async time(works: readonly (() => void)[]): Promise<number[]> {
+    const { clock, signal } = this;
+    throwIfAborted(signal);
+    if (!this.slice) return clock.time(works);
+    const times: number[] = [];
+    for (const work of works) {
+      throwIfAborted(signal);
+      times.push(...(await clock.time([work])));
+    }
+    return times;
   }
 
   /** Compile the candidates of a unit; one that the GPU's driver refuses or has no room for is left out. */
@@ -394,15 +549,19 @@ class Tuner {
     unit: TuningUnit,
     candidates: readonly Compiled[],
   ): Promise<Compiled[]> {
-    const { context } = this.model.runtime;
+    const { runtime } = this.model;
+    const { context } = runtime;
     const { device } = context;
     context.flush();
-    const errors = candidates.map(async ({ kernels }) => {
+    const errors: Promise<GPUError | null>[] = [];
+    for (const { kernels } of candidates) {
+      throwIfAborted(this.signal);
       device.pushErrorScope("validation");
       runCalls(unit, kernels, 1);
       context.flush();
-      return device.popErrorScope();
-    });
+      errors.push(device.popErrorScope());
+      if (this.slice) await runtime.sync();
+    }
     const refused = await Promise.all(errors);
     return candidates.filter((_, index) => index === 0 || refused[index] === null);
   }
@@ -421,13 +580,13 @@ class Tuner {
     sources: ReadonlyMap<string, KernelSource>,
     before: ReadonlyMap<string, Running>,
   ): Promise<Pick<TunedFunction, "before" | "after">> {
-    const { model, launcher, tuning, clock } = this;
+    const { model, launcher, tuning } = this;
     const { runtime } = model;
     const names = [...before.keys()].filter((name) =>
       isChanged(launcher, name, tuning.choices[name]!),
     );
     if (names.length === 0) {
-      const [time] = await clock.time([call]);
+      const [time] = await this.time([call]);
       return { before: time!, after: time! };
     }
     const standard = await Promise.all(
@@ -447,14 +606,14 @@ class Tuner {
       call();
     };
     const readWith = async (all: readonly Running[]): Promise<Record<string, Float32Array>> => {
+      throwIfAborted(this.signal);
       useAll(all);
       return model.readAll(model.kept(() => model.call(entry, inputs)));
     };
     const difference = differ(await readWith(standard), await readWith(chosen));
     const samples: [number[], number[]] = [[], []];
     for (let round = 0; round < CONFIRMATIONS; round++) {
-      throwIfAborted(this.signal);
-      const [slow, fast] = await clock.time([runWith(standard), runWith(chosen)]);
+      const [slow, fast] = await this.time([runWith(standard), runWith(chosen)]);
       samples[0].push(slow!);
       samples[1].push(fast!);
       if (fast! < CLEAR * slow!) break;

@@ -21,8 +21,13 @@ export interface TuningUnit {
   count: number;
 }
 
-/** What may run in a kernel on this GPU besides the generated one, in the table's order. */
-type FindChoices = (kernel: string) => readonly VariantChoice[];
+/** Finds what may run in a kernel on this GPU. */
+export interface Candidates {
+  /** Besides the generated one, in the table's order. */
+  all: (kernel: string) => readonly VariantChoice[];
+  /** What runs unless something else is found to be faster. */
+  standard: (kernel: string) => VariantChoice;
+}
 
 /**
  * Find the kernels of a function in which several things may run.
@@ -31,13 +36,13 @@ type FindChoices = (kernel: string) => readonly VariantChoice[];
  * as the second one's generated kernel needs what the first computes.
  *
  * @param calls of the function, in their order.
- * @param choices finds what may run.
+ * @param find finds what may run.
  * @param decided kernels that are left as they are.
  */
 export function planUnits(
   calls: readonly KernelCall[],
   table: KernelTable,
-  choices: FindChoices,
+  find: Candidates,
   decided: ReadonlySet<string>,
 ): TuningUnit[] {
   const first = new Map<string, KernelCall>();
@@ -52,7 +57,7 @@ export function planUnits(
   return groups.flatMap((kernels) => {
     // Statistics whose attention is not in the function: without it, leaving them out is the fastest.
     if (kernels.length === 1 && isLeftOut(table, kernels[0]!)) return [];
-    const candidates = findCandidates(kernels, table, choices);
+    const candidates = findCandidates(kernels, table, find);
     if (candidates.length < 2) return [];
     const count = Math.max(...kernels.map((kernel) => counts.get(kernel)!));
     return [{ calls: kernels.map((kernel) => first.get(kernel)!), candidates, count }];
@@ -96,9 +101,9 @@ function isWhole({ launches }: Variant): boolean {
 function findCandidates(
   kernels: readonly string[],
   table: KernelTable,
-  choices: FindChoices,
+  find: Candidates,
 ): VariantChoice[][] {
-  const found = kernels.map(choices);
+  const found = kernels.map(find.all);
   const single = kernels.length === 1;
   const written = found[0]!
     .filter(({ variant }) => single || isWritten(table, kernels[0]!, variant))
@@ -110,8 +115,12 @@ function findCandidates(
   const mixed = tuned.some((choice) => choice !== undefined)
     ? [tuned.map((choice) => choice ?? GENERATED_CHOICE)]
     : [];
-  const standard = found.map(([choice = GENERATED_CHOICE]) => choice);
-  const candidates = [standard, ...complete, ...mixed, kernels.map(() => GENERATED_CHOICE)];
+  const candidates = [
+    kernels.map(find.standard),
+    ...complete,
+    ...mixed,
+    kernels.map(() => GENERATED_CHOICE),
+  ];
   const seen = new Set<string>();
   return candidates.filter((candidate) => {
     const text = JSON.stringify(

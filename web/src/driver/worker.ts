@@ -9,7 +9,7 @@ import type { BenchmarkOptions, BenchmarkReport } from "../diagnostics/benchmark
 import { runBenchmark } from "../diagnostics/benchmark";
 import type { TransferSizes } from "../gpu/residency";
 import { runWorker } from "../worker/run_worker";
-import { prepareTuning, TuningWorker } from "../worker/tuning_worker";
+import { WorkerPipeline } from "../worker/worker_pipeline";
 import type { Words } from "../pipeline/text_encoder";
 import {
   checkPicture,
@@ -23,7 +23,7 @@ import {
 } from "./stage_calls";
 
 /** Each method calls the function of its name; see there. */
-class StageWorker extends TuningWorker {
+class StageWorker extends WorkerPipeline {
   encodeText(words: string | Words): Promise<Record<string, Float32Array>> {
     return encodeText(this.pipeline, words);
   }
@@ -63,7 +63,4 @@ class StageWorker extends TuningWorker {
 
 export type { StageWorker };
 
-runWorker(() => {
-  prepareTuning();
-  return new StageWorker();
-});
+runWorker(() => new StageWorker());

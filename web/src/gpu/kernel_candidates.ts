@@ -1,6 +1,7 @@
 /** What may run in a kernel besides what runs: for tuning, which the page does not have. */
 
 import type { VariantChoice } from "../api/tuning";
+import { AUTO, GENERATED } from "../util/constants.generated";
 import { keyOf } from "./kernel_launcher";
 import type { KernelLauncher } from "./kernel_launcher";
 import type { Variant } from "./kernel_table";
@@ -18,9 +19,21 @@ export function findChoices({ table, selection }: KernelLauncher, kernel: string
   });
 }
 
-/** What runs in a kernel unless something else is preferred. */
+/**
+ * Whether a variant that is written by hand may run in any kernel. On adapters that compute on the
+ * processor rules refuse all of them.
+ */
+export function allowsWritten({ table, selection }: KernelLauncher): boolean {
+  return Object.keys(table.kernels).some((kernel) =>
+    allowedVariants(table, kernel, selection).some(({ problem }) => problem !== GENERATED),
+  );
+}
+
+/** What runs in a kernel unless something else was found on this GPU. */
 export function standardChoice(launcher: KernelLauncher, kernel: string): VariantChoice {
-  return findChoices(launcher, kernel)[0] ?? GENERATED_CHOICE;
+  const { choice, standard } = launcher.selection;
+  const known = choice === AUTO ? standard?.get(kernel) : undefined;
+  return known ?? findChoices(launcher, kernel)[0] ?? GENERATED_CHOICE;
 }
 
 /** The variant that a choice names; undefined for the generated kernel. */

@@ -52,7 +52,12 @@ export interface Selection {
   /** Rules of the bundle for kernels. */
   rules: readonly Rule[];
   choice: KernelChoice;
-  /** What runs where no rule refuses it; it has no effect where the caller named the kernels. */
+  /**
+   * What the bundle says is the fastest on adapters of this class, as far as no rule refuses it. Like
+   * the next, it has no effect where the caller named the kernels.
+   */
+  standard?: Preferences | undefined;
+  /** What was found on this GPU, which wins. */
   preferences?: Preferences | undefined;
 }
 
@@ -68,27 +73,35 @@ export function selectVariant(
   selection: Selection,
 ): Variant | undefined {
   const allowed = allowedVariants(table, kernel, selection);
-  const preferred = selection.choice === AUTO ? selection.preferences?.get(kernel) : undefined;
+  const { choice, preferences, standard } = selection;
+  const known = preferences?.get(kernel) ?? standard?.get(kernel);
+  const preferred = choice === AUTO ? known : undefined;
   if (preferred?.variant === GENERATED) return undefined;
   const found = preferred && findVariant(table?.kernels[kernel] ?? [], preferred);
   return found !== undefined && allowed.includes(found) ? found : allowed[0];
 }
 
 /**
- * Return preferences, or none if a rule refuses one of them: kernels that were chosen together, as those of
- * an attention are, would not fit each other.
+ * Return the preferences that no rule refuses. If one for a kernel of an attention is refused, none for such
+ * kernels stays: two of them are chosen together, and others would not fit each other.
  */
 export function fitPreferences(
   table: KernelTable | undefined,
+  preferences: Preferences | undefined,
   selection: Selection,
 ): Preferences | undefined {
-  const { preferences } = selection;
-  const fits = [...(preferences ?? [])].every(([kernel, preferred]) => {
+  if (preferences === undefined) return undefined;
+  const variantsOf = (kernel: string): readonly Variant[] => table?.kernels[kernel] ?? [];
+  const fits = ([kernel, preferred]: readonly [string, VariantChoice]): boolean => {
     if (preferred.variant === GENERATED) return true;
-    const found = findVariant(table?.kernels[kernel] ?? [], preferred);
+    const found = findVariant(variantsOf(kernel), preferred);
     return found !== undefined && allowedVariants(table, kernel, selection).includes(found);
-  });
-  return fits ? preferences : undefined;
+  };
+  const isOfAttention = ([kernel]: readonly [string, VariantChoice]): boolean =>
+    variantsOf(kernel).some(({ problem }) => problem === "attention");
+  const given = [...preferences];
+  const whole = given.filter(isOfAttention).every(fits);
+  return new Map(given.filter((each) => fits(each) && (whole || !isOfAttention(each))));
 }
 
 /** Return a kernel's variants that were asked for and that no rule refuses, in the table's order. */

@@ -6,9 +6,11 @@ import type { LoadOptions } from "../api/types";
 import type { BundleFiles } from "../bundle/bundle_files";
 import { chooseEncoders } from "../bundle/encoders";
 import type { EntryPoint, Manifest, Role, Size } from "../bundle/manifest";
+import { readChoices } from "../bundle/kernel_choices";
 import { memoryOf, mergeSettings, pageSettings } from "../bundle/inference_settings";
 import type { MemorySettings } from "../bundle/inference_settings";
 import { findDenoiser, findEntryPoint, findShallowDenoiser } from "../bundle/manifest";
+import { AUTO } from "../util/constants.generated";
 import { throwIfAborted, UnsupportedError } from "../util/errors";
 import type { BufferLimits } from "./buffer_limits";
 import { requestGpu } from "./device";
@@ -19,6 +21,7 @@ import { readKernelTable } from "./kernel_table";
 import { fitPreferences, parseKernelChoice } from "./kernel_variants";
 import type { Preferences } from "./kernel_variants";
 import { ResidentComponents } from "./residency";
+import type { GpuFacts } from "./selection_rules";
 import { readRules } from "./selection_rules";
 import { Runtime } from "./tvm/runtime";
 import type { Tensor } from "./tvm/runtime";
@@ -105,11 +108,18 @@ export class Model {
         ),
         signal,
       );
-      const table = await fetchKernels(manifest, files, signal);
-      const found = await findPreferences({ manifest, files, options }, identity);
+      const known = { gpu: facts, rules, choice };
+      const [table, standard, found] = await Promise.all([
+        fetchKernels(manifest, files, signal),
+        choice === AUTO ? fetchChoices(manifest, files, facts, signal) : undefined,
+        findPreferences({ manifest, files, options }, identity),
+      ]);
       throwIfAborted(signal);
-      const wanted = { gpu: facts, rules, choice, preferences: found };
-      const selection = { ...wanted, preferences: fitPreferences(table, wanted) };
+      const selection = {
+        ...known,
+        standard: fitPreferences(table, standard, known),
+        preferences: fitPreferences(table, found, known),
+      };
       runtime = await Runtime.create(
         wasm,
         device,
@@ -272,4 +282,17 @@ async function fetchKernels(
   if (manifest.kernels === undefined) return undefined;
   const bytes = await files.get(manifest.kernels, ignore, signal);
   return readKernelTable(new TextDecoder().decode(bytes));
+}
+
+/** Fetch what the bundle says is the fastest on adapters of this class, if it says so. */
+async function fetchChoices(
+  { kernel_choices: entry }: Manifest,
+  files: BundleFiles,
+  { adapter }: GpuFacts,
+  signal?: AbortSignal,
+): Promise<Preferences | undefined> {
+  if (entry === undefined) return undefined;
+  const bytes = await files.get(entry, ignore, signal);
+  const found = readChoices(new TextDecoder().decode(bytes), adapter.classes as string[]);
+  return found && new Map(Object.entries(found));
 }

@@ -152,6 +152,11 @@ export class ResidentComponents {
     }
   }
 
+  /** Whether a component's parameters are on the GPU. */
+  has(name: string): boolean {
+    return this.resident.has(name);
+  }
+
   /** A component's parameters; it must be loaded. */
   parameters(name: string): Parameters {
     const found = this.resident.get(name);

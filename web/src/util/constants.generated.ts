@@ -9,6 +9,9 @@ export const VERSION = "0.1.0";
 // wsd/spec/manifest.py
 export const SCHEMA_VERSION = 2;
 
+// wsd/spec/kernel_choices.py
+export const CHOICES_VERSION = 1;
+
 // wsd/spec/paths.py: names of files in bundles
 export const NAME_PATTERN = "^[A-Za-z0-9_@]([A-Za-z0-9._@+-]*[A-Za-z0-9_@+-])?$";
 export const MAX_NAME = 200;

@@ -190,6 +190,9 @@ export const PREFLIGHT_CHECKS: Checks = {
   ignoredRules: requireString,
 };
 
+/** When a model is tuned without being asked to. */
+export const requireTuning = requireOneOf("idle", "off");
+
 /** Options of `fromPretrained`. */
 export const LOAD_CHECKS: Checks = {
   ...CALLER_CHECKS,
@@ -204,6 +207,8 @@ export const LOAD_CHECKS: Checks = {
   workerUrl: checkedElsewhere,
   logLevel: requireOneOf(...LOG_LEVELS),
   onNotice: requireFunction,
+  tune: requireTuning,
+  onTuned: requireFunction,
 };
 
 export const requireDigest = check(

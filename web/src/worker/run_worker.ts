@@ -5,6 +5,7 @@ import * as Comlink from "comlink";
 import { provideWorkers, serveStore, STORE_WORKER } from "../bundle/store_workers";
 import { registerErrors } from "./error_transfer";
 import { scriptUrl } from "./trusted_types";
+import { prepareTuning } from "./tuning";
 import type { WorkerPipeline } from "./worker_pipeline";
 
 /**
@@ -18,6 +19,7 @@ export function runWorker(makePipeline: () => WorkerPipeline): void {
     return;
   }
   registerErrors();
+  prepareTuning();
   // A worker of Node.js has no address, and keeps nothing.
   if ("Worker" in globalThis && "location" in globalThis) {
     const script = new URL(globalThis.location.href);

@@ -18,12 +18,13 @@ import type {
   Usage,
 } from "../api/types";
 import type { Manifest, Size } from "../bundle/manifest";
+import { tuneModel, tuneSlice } from "../diagnostics/tune";
 import type { Pipeline } from "../pipeline";
 import type { Inversion } from "../pipeline/inversion";
 import type { GenerationRequest, RequestTexts } from "../pipeline/generation_request";
+import { ProgressMeter } from "../pipeline/progress_meter";
 import type { Words } from "../pipeline/text_encoder";
 import type { Seed } from "../settings/seed";
-import { UnsupportedError } from "../util/errors";
 import { setLogLevel } from "../util/log";
 import { BUILD } from "../util/version";
 import { fetchOverPage } from "./page_fetch";
@@ -35,7 +36,15 @@ import { checkWebAssembly } from "./webassembly";
 
 /** The load options that concern the page alone, or are sent in another form. */
 type PageOptions =
-  "onProgress" | "onNotice" | "signal" | "concurrency" | "worker" | "workerUrl" | "fetch";
+  | "onProgress"
+  | "onNotice"
+  | "onTuned"
+  | "signal"
+  | "concurrency"
+  | "tune"
+  | "worker"
+  | "workerUrl"
+  | "fetch";
 
 /** The load options that can be sent to a worker. */
 export type WorkerLoadOptions = Omit<LoadOptions, PageOptions>;
@@ -48,27 +57,11 @@ export interface LoadedModel {
   loadTimes: LoadTimes;
 }
 
-/** See `StableDiffusionPipeline.tune`. */
-export type Tune = (
-  call: number,
-  options: Pick<TuneOptions, "seconds" | "again">,
-  onProgress: OnProgress,
-) => Promise<TuneReport>;
-
 /**
  * A pipeline whose arguments and results can be sent between threads. Signals cannot, so the
  * page gives each call a number, and {@link abort} cancels the call of a number.
  */
 export class WorkerPipeline {
-  /** Tune the model; only the workers of the npm package and of the developers' build can. */
-  readonly tune: Tune = () =>
-    Promise.reject(
-      new UnsupportedError(
-        "the worker of a bundle's page cannot tune",
-        "tune with the npm package and its worker, or with `wsd bench --tune`",
-      ),
-    );
-
   private recovering: RecoveringPipeline | undefined;
   /** What cancels the calls that are under way. */
   private readonly controllers = new Map<number, AbortController>();
@@ -200,6 +193,27 @@ export class WorkerPipeline {
     );
     await delivered();
     return reports;
+  }
+
+  async tune(
+    call: number,
+    options: Pick<TuneOptions, "seconds" | "again">,
+    onProgress: OnProgress,
+  ): Promise<TuneReport> {
+    return this.reported(call, onProgress, (recovering, report, signal) =>
+      recovering.use(report, signal, (pipeline, each) => {
+        const { onStage } = new ProgressMeter({}, each);
+        return pipeline.withStages((stages) => tuneModel(stages, options, onStage, signal));
+      }),
+    );
+  }
+
+  /** Tune for about a second while nothing else is to be done; see `tuneSlice`. */
+  async tuneSlice(call: number): Promise<TuneReport> {
+    // A model that is loaded anew because a slice has no room would be slower than before.
+    return this.cancellable(call, (signal) =>
+      this.pipeline.withStages((stages) => tuneSlice(stages, signal)),
+    );
   }
 
   async usage(call: number): Promise<Usage> {

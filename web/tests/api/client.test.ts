@@ -17,8 +17,10 @@ import {
   OptionError,
   UnloadedError,
 } from "../../src/util/errors";
+import { PAUSE_MS, QUIET_MS } from "../../src/api/idle_tuning";
 import { ANSWER_MS } from "../../src/api/pipeline_worker";
 import type { OnStage, ProgressEvent } from "../../src/api/progress";
+import type { TuneReport } from "../../src/api/tuning";
 import type { GenerationResult, LoadOptions, OnNotice } from "../../src/api/types";
 import { purgeFile } from "../../src/api/kept_models";
 import type { Manifest } from "../../src/bundle/manifest";
@@ -82,6 +84,28 @@ class SlowPipeline extends ToyPipeline {
   }
 }
 
+/** Slices of tuning that run, by their calls, and what a test makes of each. */
+const slices = new Map<number, { finish: (report: object) => void; cancel: () => void }>();
+let [slicesBegun, slicesCancelled] = [0, 0];
+
+/** A worker whose slices a test ends; the toy has no kernels. */
+class SlicedWorker extends WorkerPipeline {
+  override tuneSlice(call: number): Promise<TuneReport> {
+    slicesBegun += 1;
+    return new Promise<TuneReport>((resolve, reject) => {
+      slices.set(call, {
+        finish: (report) => resolve(report as TuneReport),
+        cancel: () => reject(new AbortError()),
+      });
+    }).finally(() => slices.delete(call));
+  }
+
+  override abort(call: number): void {
+    if (slices.has(call)) slicesCancelled += 1;
+    super.abort(call);
+  }
+}
+
 /** A worker in this thread: its messages are copied, as between threads. */
 class LocalWorker {
   readonly channel = new MessageChannel();
@@ -90,7 +114,7 @@ class LocalWorker {
 
   constructor() {
     const inner = new MessageChannel();
-    Comlink.expose(new WorkerPipeline(), inner.port1);
+    Comlink.expose(new SlicedWorker(), inner.port1);
     this.channel.port2.onmessage = ({ data, ports }) => {
       if (!this.hangs) inner.port2.postMessage(data, [...ports]);
     };
@@ -139,6 +163,8 @@ afterAll(() => {
 beforeEach(() => {
   [begun, requests, pipelines, workers, stepsTooMany] = [[], [], [], [], 0];
   pictures.clear();
+  slices.clear();
+  [slicesBegun, slicesCancelled] = [0, 0];
   registerPipeline("slow", async ({ manifest, files, options }) => {
     const colour = await files.get(manifest.library, () => undefined, options.signal);
     const pipeline = new SlowPipeline(manifest, options, new Uint8Array(colour));
@@ -929,4 +955,93 @@ test("progress is one share of the whole call, which ends at 1", async () => {
   ]);
   expect(drawing.at(-1)).toMatchObject({ overall: 1, remainingMs: 0, image: 0, images: 1 });
   await pipe.unload();
+});
+
+/** Let messages arrive while timers stand still. */
+async function deliver(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await new Promise((done) => setImmediate(done));
+}
+
+/** Wait until something holds, while timers stand still. */
+async function until(holds: () => boolean): Promise<void> {
+  for (let turn = 0; turn < 100 && !holds(); turn++) await deliver();
+  expect(holds()).toBe(true);
+}
+
+/** Draw a picture whose turn comes. */
+async function drawn(pipe: Pipe, prompt: string): Promise<void> {
+  const drawing = pipe.generate(prompt);
+  await until(() => pictures.has(prompt));
+  pictures.get(prompt)!.finish();
+  await drawing;
+}
+
+test("a model is tuned while nobody calls it, and a picture waits for a slice to end", async () => {
+  const reports: object[] = [];
+  const onTuned = (report: object): number => reports.push(report);
+  const pipe = await load({ tune: "idle", onTuned, concurrency: "refuse" });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const wait = async (milliseconds: number): Promise<void> => {
+    await vi.advanceTimersByTimeAsync(milliseconds);
+    await deliver();
+  };
+  await pipe.usage();
+  await wait(QUIET_MS);
+  // No picture was drawn yet.
+  expect(slicesBegun).toBe(0);
+  await drawn(pipe, "one");
+  await wait(QUIET_MS);
+  await until(() => slicesBegun === 1);
+  [...slices.values()][0]!.finish({ complete: false, gain: 1.5 });
+  await until(() => reports.length > 0);
+  expect(reports).toEqual([{ complete: false, gain: 1.5 }]);
+  await wait(PAUSE_MS);
+  await until(() => slicesBegun === 2);
+  // It refuses no call, and does not run beside one.
+  const drawing = pipe.generate("two");
+  await until(() => slicesCancelled === 1);
+  expect(begun).toEqual(["one"]);
+  [...slices.values()][0]!.cancel();
+  await until(() => pictures.has("two"));
+  await wait(100_000);
+  expect(slicesBegun).toBe(2);
+  pictures.get("two")!.finish();
+  await drawing;
+  await wait(QUIET_MS);
+  await until(() => slicesBegun === 3);
+  pipe.setTuning("off");
+  await until(() => slicesCancelled === 2);
+  [...slices.values()][0]!.cancel();
+  await pipe.usage();
+  await wait(100_000);
+  expect(slicesBegun).toBe(3);
+  expect(() => pipe.setTuning("on" as never)).toThrow(OptionError);
+  const unloading = pipe.unload();
+  await deliver();
+  await unloading;
+});
+
+test("a model is not tuned unless that is wished, and a call that was cancelled ends before", async () => {
+  const [plain, pipe] = [await load(), await load({ tune: "idle" })];
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const wait = async (milliseconds: number): Promise<void> => {
+    await vi.advanceTimersByTimeAsync(milliseconds);
+    await deliver();
+  };
+  await drawn(plain, "plain");
+  await wait(QUIET_MS);
+  expect(slicesBegun).toBe(0);
+  await drawn(pipe, "one");
+  const controller = new AbortController();
+  const drawing = pipe.generate("two", { signal: controller.signal });
+  await until(() => pictures.has("two"));
+  // The worker stops when the test's clock has moved, and the call has been given up before.
+  controller.abort();
+  await expect(drawing).rejects.toThrow(AbortError);
+  expect(slicesBegun).toBe(0);
+  await wait(QUIET_MS);
+  await until(() => slicesBegun === 1);
+  const unloading = [plain.unload(), pipe.unload()];
+  await deliver();
+  await Promise.all(unloading);
 });

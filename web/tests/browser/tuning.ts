@@ -6,7 +6,10 @@ import type * as Client from "../../src/index";
 let pipe: Client.StableDiffusionPipeline;
 let client: typeof Client;
 
-/** Load a model with the developers' worker, which can tune as that of the npm package. */
+/** What was told of the tuning that goes on while nothing is drawn. */
+let reports: Client.TuneReport[] = [];
+
+/** Load a model with the developers' worker. */
 async function load(
   manifest: string,
   options: Client.LoadOptions = {},
@@ -40,6 +43,38 @@ async function tune(
   const amounts = events.map(({ loaded }) => loaded);
   const rises = amounts.every((amount, index) => index === 0 || amount >= amounts[index - 1]!);
   return { report, stages: [...new Set(events.map(({ stage }) => stage))], rises };
+}
+
+/** Load a model that is tuned while nothing is drawn, with the worker of pages. */
+async function loadIdle(manifest: string, options: Client.LoadOptions): Promise<void> {
+  reports = [];
+  const onTuned = (report: Client.TuneReport): void => void reports.push(report);
+  await load(manifest, { ...options, tune: "idle", onTuned }, "/client.js");
+}
+
+/** Wait until so many slices have been told of, or until one found that nothing is left to do. */
+async function slices(count: number): Promise<Client.TuneReport[]> {
+  while (reports.length < count && reports.at(-1)?.complete !== true) {
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  return reports;
+}
+
+/**
+ * Draw while a slice runs.
+ *
+ * @returns milliseconds from the call to its first event, and the picture.
+ */
+async function drawBetween(
+  prompt: string,
+  options: Client.GenerateOptions,
+): Promise<Drawn & { waited: number }> {
+  const called = performance.now();
+  let waited = Infinity;
+  const onProgress = (): void => void (waited = Math.min(waited, performance.now() - called));
+  const { image, latents } = await pipe.generate(prompt, { ...options, onProgress });
+  const { variants } = await pipe.usage();
+  return { pixels: [...image.data], latents: [...latents], variants, waited };
 }
 
 /** What a call that must fail throws. */
@@ -83,5 +118,8 @@ async function unload(): Promise<void> {
 }
 
 Object.assign(globalThis, {
-  wsdTuning: { load, draw, tune, refusal, tuneAborted, variants, tunings, purge, unload },
+  wsdTuning: {
+    ...{ load, draw, tune, refusal, tuneAborted, variants, tunings, purge, unload },
+    ...{ loadIdle, slices, drawBetween },
+  },
 });

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 
 import { describe, expect, test } from "vitest";
 
-import { compiledSizes, findEntryPoint, parseIndex } from "../../src/bundle/manifest";
+import { compiledSizes, drawingFiles, findEntryPoint, parseIndex } from "../../src/bundle/manifest";
 import { parseManifest } from "../../src/bundle/manifest";
 import type { ComponentEntry, FileEntry, Manifest } from "../../src/bundle/manifest";
 import { isName } from "../../src/bundle/paths";
@@ -51,6 +51,16 @@ describe("version 1", () => {
       /m\.json is not a manifest of version 1/,
     );
   });
+});
+
+test("what was the fastest in kernels is one of the files that drawing takes", () => {
+  const manifest = JSON.parse(VERSION_2) as Manifest;
+  const before = drawingFiles(manifest);
+  const entry = { file: "kernel-choices.json", bytes: 3, sha256: "0".repeat(64) };
+  const after = drawingFiles({ ...manifest, kernel_choices: entry });
+  expect(after.filter((each) => !before.includes(each))).toEqual([entry]);
+  const odd = { ...manifest, kernel_choices: { ...entry, file: "../other.json" } };
+  expect(() => parseManifest(JSON.stringify(odd), "m.json")).toThrow(FetchError);
 });
 
 test("version 2 is taken as it is", () => {

@@ -57,8 +57,12 @@ function plan(
   from = TABLE,
   except: readonly string[] = [],
   decided: readonly string[] = [],
+  known: Readonly<Record<string, VariantChoice>> = {},
 ): TuningUnit[] {
-  return planUnits(calls, from, all(from, except), new Set(decided));
+  const found = all(from, except);
+  const standard = (kernel: string): VariantChoice =>
+    known[kernel] ?? found(kernel)[0] ?? GENERATED;
+  return planUnits(calls, from, { all: found, standard }, new Set(decided));
 }
 
 describe("a kernel", () => {
@@ -74,6 +78,20 @@ describe("a kernel", () => {
       ],
       count: 2,
     });
+  });
+
+  test("begins with what the bundle says of adapters like this", () => {
+    const second = { variant: "gemm_tiled_f32", index: 1 };
+    const [unit] = plan([call("gemm", 1)], TABLE, [], [], { gemm: second });
+    expect(unit!.candidates).toStrictEqual([
+      [second],
+      [{ variant: "gemm_tiled_f32", index: 0 }],
+      [{ variant: "gemv_subgroups", index: 0 }],
+      [GENERATED],
+    ]);
+    const [other] = plan([call("gemm", 1)], TABLE, [], [], { gemm: GENERATED });
+    expect(other!.candidates.map(([choice]) => choice!)[0]).toBe(GENERATED);
+    expect(other!.candidates).toHaveLength(4);
   });
 
   test("has none that a rule refuses, and without variants it is not timed", () => {

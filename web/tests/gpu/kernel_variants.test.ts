@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import type { KernelTable, Variant } from "../../src/gpu/kernel_table";
 import type { VariantChoice } from "../../src/api/tuning";
@@ -230,19 +230,52 @@ test("names that the caller gives overrule what is preferred", () => {
   expect(prefer({ variant: "gemm_tiled_f16", index: 0 }, gpu(), new Set())).toBeUndefined();
 });
 
-test("of preferences of which one is refused none applies", () => {
-  const fit = (...preferred: VariantChoice[]): unknown => {
-    const preferences = new Map(
-      preferred.map((each, index) => [index === 0 ? "gemm" : "other", each]),
-    );
-    const described = describeGpu(gpu({}, 16384, false));
-    return fitPreferences(table, { gpu: described, rules, choice: "auto", preferences });
-  };
-  const [good, generated] = [
+test("what a bundle says of a class of adapters runs where nothing was found on this GPU", () => {
+  const standard = new Map([["gemm", { variant: "gemm_tiled_f32", index: 1 }]]);
+  const known = { gpu: describeGpu(gpu()), rules, choice: "auto" as KernelChoice, standard };
+  const preferences = new Map([["gemm", { variant: "gemm_tiled_f32", index: 0 }]]);
+  expect(selectVariant(table, "gemm", known)).toBe(small);
+  expect(selectVariant(table, "gemm", { ...known, preferences })).toBe(tiled);
+  expect(selectVariant(table, "gemm", { ...known, preferences: new Map() })).toBe(small);
+  expect(selectVariant(table, "gemm", { ...known, choice: new Set(["gemm_tiled_f16"]) })).toBe(f16);
+});
+
+describe("preferences that no rule refuses stay", () => {
+  const weak = describeGpu(gpu({}, 16384, false));
+  const [good, refused, generated] = [
     { variant: "gemm_tiled_f32", index: 1 },
+    { variant: "gemm_tiled_f16", index: 0 },
     { variant: "generated", index: 0 },
   ];
-  expect(fit(good, generated)).toBeDefined();
-  expect(fit({ variant: "gemm_tiled_f16", index: 0 }, generated)).toBeUndefined();
-  expect(fit(generated, good)).toBeUndefined();
+
+  function fit(preferred: Readonly<Record<string, VariantChoice>>, from = table): unknown {
+    const preferences = new Map(Object.entries(preferred));
+    const found = fitPreferences(from, preferences, { gpu: weak, rules, choice: "auto" });
+    return Object.fromEntries(found!);
+  }
+
+  test("of each kernel for itself", () => {
+    expect(fit({ gemm: good, other: generated })).toEqual({ gemm: good, other: generated });
+    expect(fit({ gemm: refused, other: generated })).toEqual({ other: generated });
+    expect(fit({ gemm: good, other: good })).toEqual({ gemm: good });
+    expect(fitPreferences(table, undefined, { gpu: weak, rules, choice: "auto" })).toBeUndefined();
+  });
+
+  test("of the kernels of attentions together", () => {
+    const flash = { ...small, name: "attention_flash", problem: "attention" };
+    const half = { ...f16, name: "attention_half", problem: "attention" };
+    const kernels = { ...table.kernels, statistics: [half, flash], attention: [half, flash] };
+    const [one, other] = [
+      { variant: "attention_flash", index: 0 },
+      { variant: "attention_half", index: 0 },
+    ];
+    const from = { ...table, kernels };
+    const whole = { gemm: good, statistics: one, attention: one };
+    expect(fit(whole, from)).toEqual(whole);
+    expect(fit({ ...whole, attention: other }, from)).toEqual({ gemm: good });
+    expect(fit({ ...whole, statistics: generated }, from)).toEqual({
+      ...whole,
+      statistics: generated,
+    });
+  });
 });

@@ -57,12 +57,3 @@ test("unloading cancels the calls that run", async () => {
     await expect(drawing).rejects.toThrow("cancelled");
   });
 });
-
-test("the worker of a bundle's page says that it cannot tune", async () => {
-  await withWorker(async (worker) => {
-    await expect(worker.tune(2, {}, ignore)).rejects.toMatchObject({
-      name: "UnsupportedError",
-      hint: expect.stringContaining("npm package") as string,
-    });
-  });
-});

@@ -405,6 +405,9 @@ export function arabic({
     figurePipelines: "برامج وحدة الرسوميات",
     figureVariants: "أنواع النوى",
     figureGpu: "وحدة الرسوميات",
+    tune: "ابحث عن أسرع النوى ما دام لا يُرسم شيء",
+    tuned: (gain, complete) =>
+      `على وحدة الرسوميات هذه: أسرع ${number(gain)} مرة${complete ? "" : " حتى الآن"}.`,
     figuresCopy: "نسخ بصيغة Markdown",
     figuresCopied: "نُسخت الأرقام.",
     figuresCopyFailed: "لم يسمح المتصفح للصفحة بالنسخ. حدِّد الجدول وانسخه بنفسك.",

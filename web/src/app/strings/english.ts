@@ -391,6 +391,9 @@ export function english({ number, percent, bytes, time, seconds, plural, list, i
     figurePipelines: "GPU pipelines",
     figureVariants: "Kernel variants",
     figureGpu: "GPU",
+    tune: "Find the fastest kernels while nothing is drawn",
+    tuned: (gain: number, complete: boolean) =>
+      `On this GPU: ${number(gain)} times as fast${complete ? "" : " so far"}.`,
     figuresCopy: "Copy as Markdown",
     figuresCopied: "The figures are copied.",
     figuresCopyFailed:

@@ -400,6 +400,9 @@ export function german({
     figurePipelines: "GPU-Pipelines",
     figureVariants: "Kernel-Varianten",
     figureGpu: "GPU",
+    tune: "Die schnellsten Kernel suchen, solange nichts gezeichnet wird",
+    tuned: (gain, complete) =>
+      `Auf dieser GPU: ${complete ? "" : "bisher "}${number(gain)}-mal so schnell.`,
     figuresCopy: "Als Markdown kopieren",
     figuresCopied: "Die Zahlen sind kopiert.",
     figuresCopyFailed:

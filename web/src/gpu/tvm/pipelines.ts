@@ -35,8 +35,11 @@ const COMPILED_AT_ONCE = 16;
 
 /** The pipelines of a library's kernels. */
 export class Pipelines {
-  /** Called with a kernel's name and arguments before it runs, while something measures. */
-  onKernel: ((name: string, args: readonly number[]) => void) | undefined;
+  /**
+   * Called with a kernel's name and arguments before it runs, while something measures. If it returns
+   * false, the kernel does not run.
+   */
+  onKernel: ((name: string, args: readonly number[]) => boolean) | undefined;
   /** Kernels whose pipelines are compiled, each with the name of the variant that runs. */
   private readonly compiled = new Map<string, string>();
   /** Kernel → what runs when the compiled host code calls it. */
@@ -138,8 +141,7 @@ export class Pipelines {
   private install(install: PackedFunc, name: string): void {
     this.instance.beginScope();
     install(name, (...args: number[]) => {
-      this.onKernel?.(name, args);
-      this.running.get(name)!(...args);
+      if (this.onKernel?.(name, args) ?? true) this.running.get(name)!(...args);
     });
     this.instance.endScope();
   }
