@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from wsd.errors import UsageError
 from wsd.kernels.variant import adapter_class
 from wsd.runtime.page_types import TuneReport
-from wsd.spec.entry import Entry
+from wsd.spec.entry import Entry, SparseEntry
 from wsd.spec.manifest import Manifest
 from wsd.util.files import write_atomically
 from wsd.util.json_reader import read_json
@@ -25,13 +25,15 @@ VERSION: Literal[1] = 1
 _HINT = "name another file, or remove this one"
 
 
-class KernelChoice(Entry):
+class KernelChoice(SparseEntry):
     """What runs in a kernel."""
 
     variant: str
     """Name of a variant, or ``generated`` for the kernel that TVM generated."""
     index: Annotated[int, Field(ge=0)]
     """Which of the kernel's variants of that name it is, from 0."""
+    tile: str | None = None
+    """What a workgroup of it computes at a time, in words; missing for variants without."""
 
 
 class ChoiceTable(Entry):
@@ -94,7 +96,9 @@ def make_table(manifest: Manifest, report: TuneReport) -> ChoiceTable:
         gain=report["gain"],
         complete=report["complete"],
         choices={
-            kernel: KernelChoice(variant=choice["variant"], index=choice["index"])
+            kernel: KernelChoice(
+                variant=choice["variant"], index=choice["index"], tile=choice.get("tile")
+            )
             for kernel, choice in sorted(report["choices"].items())
         },
     )

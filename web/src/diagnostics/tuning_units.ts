@@ -1,6 +1,7 @@
 /** Which kernels of a function are tuned, and what may run in each. */
 
 import type { VariantChoice } from "../api/tuning";
+import { chooseStandard } from "../gpu/kernel_candidates";
 import type { KernelTable, Variant } from "../gpu/kernel_table";
 import { findVariant, GENERATED_CHOICE } from "../gpu/kernel_variants";
 import { GENERATED } from "../util/constants.generated";
@@ -110,7 +111,9 @@ function findCandidates(
   const mixed = tuned.some((choice) => choice !== undefined)
     ? [tuned.map((choice) => choice ?? GENERATED_CHOICE)]
     : [];
-  const standard = found.map(([choice = GENERATED_CHOICE]) => choice);
+  const standard = found.map((own, index) =>
+    chooseStandard(table.kernels[kernels[index]!] ?? [], own),
+  );
   const candidates = [standard, ...complete, ...mixed, kernels.map(() => GENERATED_CHOICE)];
   const seen = new Set<string>();
   return candidates.filter((candidate) => {

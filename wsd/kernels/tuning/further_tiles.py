@@ -41,15 +41,15 @@ MIN_LARGE_WORKGROUPS = 32
 # How many times as many results as the problem has may be computed: the edges of tiles are idle.
 MAX_PADDING = 4 / 3
 
-_F32 = (
+TILES_F32 = (
     GemmTile(128, 128, 16, 16, 8),
     GemmTile(128, 64, 16, 8, 8),
     GemmTile(32, 32, 16, 4, 4),
     GemmTile(64, 64, 16, 8, 4),
 )
-_F16 = (F16Tile(128, 64, 32, 8, 8), F16Tile(64, 64, 32, 8, 4), F16Tile(32, 32, 32, 4, 4))
+TILES_F16 = (F16Tile(128, 64, 32, 8, 8), F16Tile(64, 64, 32, 8, 4), F16Tile(32, 32, 32, 4, 4))
 # Those that were the fastest most often on an H200, beside the one of 128x128 and 2x2 subgroups.
-_MATRIX = (SubgroupMatrixTile(128, 128, 32, 4, 2), SubgroupMatrixTile(128, 64, 32, 4, 2))
+TILES_MATRIX = (SubgroupMatrixTile(128, 128, 32, 4, 2), SubgroupMatrixTile(128, 64, 32, 4, 2))
 
 
 def is_negligible(problem: GemmProblem | AttentionProblem | NormSumsProblem) -> bool:
@@ -64,33 +64,33 @@ def is_negligible(problem: GemmProblem | AttentionProblem | NormSumsProblem) -> 
 
 def further_f32(problem: GemmProblem) -> Iterable[GemmTile]:
     """Yield tiles for float32 sums."""
-    return () if heuristics.choose_winograd_f32(problem) else _suitable(problem, _F32)
+    return () if heuristics.choose_winograd_f32(problem) else _suitable(problem, TILES_F32)
 
 
 def further_f16(problem: GemmProblem) -> Iterable[F16Tile]:
     """Yield tiles for float16 products."""
-    return () if heuristics.choose_winograd_f16(problem) else _suitable(problem, _F16)
+    return () if heuristics.choose_winograd_f16(problem) else _suitable(problem, TILES_F16)
 
 
 def further_subgroup_matrix(problem: GemmProblem) -> Iterable[SubgroupMatrixTile]:
     """Yield tiles for matrix units."""
     by_winograd = heuristics.choose_winograd_subgroup_matrix(problem)
-    return () if by_winograd else _suitable(problem, _MATRIX)
+    return () if by_winograd else _suitable(problem, TILES_MATRIX)
 
 
 def further_winograd_f32(problem: GemmProblem) -> Iterable[GemmTile]:
     """Yield tiles of Winograd's products in float32."""
-    return _suitable(winograd_products(problem, is_f16=False), _F32)
+    return _suitable(winograd_products(problem, is_f16=False), TILES_F32)
 
 
 def further_winograd_f16(problem: GemmProblem) -> Iterable[F16Tile]:
     """Yield tiles of Winograd's products in float16."""
-    return _suitable(winograd_products(problem, is_f16=True), _F16)
+    return _suitable(winograd_products(problem, is_f16=True), TILES_F16)
 
 
 def further_winograd_matrix(problem: GemmProblem) -> Iterable[SubgroupMatrixTile]:
     """Yield tiles of Winograd's products on matrix units."""
-    return _suitable(winograd_products(problem, is_f16=True), _MATRIX)
+    return _suitable(winograd_products(problem, is_f16=True), TILES_MATRIX)
 
 
 def further_flash(problem: AttentionProblem) -> Iterable[FlashBlock]:
