@@ -9,7 +9,7 @@ from matches import GOLDEN, read_problem
 from wsd.kernels.conv.winograd import is_winograd_conv, winograd_products
 from wsd.kernels.gemm.loads import TileLoads
 from wsd.kernels.problem import AttentionProblem, Conv2d, GemmProblem, NormSumsProblem
-from wsd.kernels.registry import KINDS, kinds_for
+from wsd.kernels.registry import GEMM_SUBGROUP_MATRIX, GEMM_TILED_F32, KINDS, kinds_for
 from wsd.kernels.select import default_variants, further_variants, select_variants
 from wsd.kernels.tuning import further_tiles
 from wsd.kernels.tuning.further_tiles import (
@@ -137,14 +137,18 @@ def test_a_convolution_by_winograd_has_tiles_for_winograds_products_alone():
 
 def test_large_tiles_need_workgroups_and_no_tile_leaves_most_of_itself_idle():
     def tiles(m, n, k):
-        return {(tile.m, tile.n) for tile in kinds_for(LINEAR)[-3].further(GemmProblem(m, n, k))}
+        return {(tile.m, tile.n) for tile in GEMM_TILED_F32.further(GemmProblem(m, n, k))}
 
-    assert kinds_for(LINEAR)[-3].name == "gemm_tiled_f32"
     assert (128, 128) in tiles(1024, 512, 2048)  # 32 workgroups
     assert (128, 128) not in tiles(1024, 384, 2048)  # 24 of them
     assert (32, 32) in tiles(1024, 384, 2048)
     # 154 rows are two tiles of 128, of which a third is idle, or five of 32.
     assert {down for down, _ in tiles(154, 8192, 640)} == {32}
+
+
+def test_they_are_tiles_that_developers_tune_too():
+    assert {*TILES_F32} <= {*GEMM_TILED_F32.candidates(LINEAR)}
+    assert {*TILES_MATRIX} <= {*GEMM_SUBGROUP_MATRIX.candidates(LINEAR)}
 
 
 def test_threads_share_the_loads_of_every_tile_equally():

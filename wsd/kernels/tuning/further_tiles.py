@@ -31,8 +31,8 @@ from wsd.kernels.problem import AttentionProblem, GemmProblem, NormSumsProblem
 T = TypeVar("T", GemmTile, F16Tile, SubgroupMatrixTile)
 
 # Operations below which a problem has no further tiles: a GPU of 1 TFLOP/s computes them in 1 ms.
-# The problems above have 98 % of the operations of each large model, in two thirds of its
-# kernels. The small models have none above: they wait for launches, not for arithmetic.
+# The problems above have 98 % of the operations of each large model. The small models have none
+# above: they wait for launches, not for arithmetic.
 MIN_FURTHER_OPERATIONS = 1 << 30
 # Most further tiles of one kind for a problem: tuning should be done within seconds.
 MOST_FURTHER = 3
