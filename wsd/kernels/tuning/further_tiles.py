@@ -1,12 +1,12 @@
 """Further tiles of a problem, among which ``tune`` chooses on a visitor's GPU.
 
-The tiles that run by default were measured on an H200: they have many results in each thread and
-split K among hundreds of workgroups. A further tile suits another GPU. The large ones load fewest
-values for each product, but need 13 to 20 kB of shared memory and up to 200 registers a thread;
-the small ones need 5 kB and about 50 registers, in workgroups of 64 threads; and K is not split, as
-a GPU of few cores has work for all of them without the second launch. llama.cpp's Vulkan kernels
-have the same sizes: 128x128, 64x64 and 32x32. None of them was timed on the GPUs that they are for,
-so that none runs unless tuning found it to be faster.
+The tiles that run by default were measured on an H200: many of them split K among hundreds of
+workgroups. A further tile suits another GPU. The large ones load fewest values for each product,
+but take 14 to 28 kB of shared memory and 64 or 128 sums in the registers of each thread. The small
+ones take 5 kB and 16 sums, in workgroups of 64 threads. K is not split: a GPU of few cores has
+work for all of them without the second launch. llama.cpp's Vulkan kernels have tiles of the same
+sizes (ggml-vulkan.cpp: 128x128x16, 64x64x16 and 32x32x16). None was timed on the GPUs that they
+are for, so that none runs unless tuning on that GPU found it to be faster.
 
 Most of them have the K of a tile that runs by default. So they share its head in ``kernels.json``.
 """
