@@ -1,7 +1,9 @@
 """Tuning on the adapter at hand: what is found runs, is kept, is applied and is removed."""
 
+import copy
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from wsd.compiler.driver import compile_library
 from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, round_weights
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.kernels.choice import GENERATED
+from wsd.kernels.registry import GEMM_TILED_F32
+from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.kernel_choices import VERSION
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR
@@ -30,6 +34,7 @@ SMALL = f"/models/{SPECK.name}/manifest.json"
 SUMS = "norm_sums"
 # The adapter of tests computes on the processor, where rules refuse written variants.
 OPTIONS = {"ignoredRules": "software-adapter,fallback-adapter"}
+TILED = GEMM_TILED_F32.name
 REQUEST = GenerationRequest(prompt="a red circle", steps=2, guidance_scale=3.0, seed=7)
 # A kernel or a call of a whole function may run when a call comes; on two cores it takes its time.
 MOST_WAITED_MS = 2000
@@ -40,11 +45,22 @@ DRAWN = {"seed": 7, "numInferenceSteps": 2, "guidanceScale": 3.0}
 def broad(tmp_path_factory):
     """Return a bundle of broad layers, and what diffusers draws with its weights."""
     checkpoint = open_checkpoint(random_checkpoint(BROAD, 0), BROAD)
-    library = compile_library(BROAD, BROAD.sizes, "w4a16", Quiet())
+    library = keep_for_tuning(compile_library(BROAD, BROAD.sizes, "w4a16", Quiet()))
     bundle = build_bundle(checkpoint, library, tmp_path_factory.mktemp("tune") / "b", Quiet())
     pipeline = load_pipeline(checkpoint)
     round_weights(pipeline, read_manifest(find_manifest(bundle, None)).storages())
     return bundle, draw_reference(checkpoint, pipeline, REQUEST, Quiet())
+
+
+def keep_for_tuning(library):
+    """Return a library of which the one GEMM that the adapter can run is for tuning alone."""
+    table = copy.deepcopy(library.variants)
+    marked = [v for found in table["kernels"].values() for v in found if v["name"] == TILED][1::2]
+    assert len(marked) > 5
+    for variant in marked:
+        assert variant["shared_bytes"] <= BASELINE_MAX_SHARED_BYTES
+        variant["tuning_only"] = True
+    return replace(library, variants=table)
 
 
 @contextmanager
@@ -114,6 +130,7 @@ def test_what_is_found_is_drawn_with_and_kept_and_applied_and_removed(broad, cal
     before = call("draw", REQUEST.prompt, DRAWN)
     assert_drawn(before, expected)
     assert set(before["variants"]) > {GENERATED}
+    assert TILED not in before["variants"]
     assert call("tunings") == [0]
     # A short call times one kernel at least, and the next one goes on behind it.
     first = call("tune", {"seconds": 0.001})["report"]
@@ -122,6 +139,8 @@ def test_what_is_found_is_drawn_with_and_kept_and_applied_and_removed(broad, cal
     second = call("tune", {"seconds": 20})["report"]
     assert second["choices"].items() > first["choices"].items()
     assert second["kept"]
+    written = [each for each in second["choices"].values() if each["variant"] == "attention_flash"]
+    assert all("queries" in choice["tile"] for choice in written)
     # On the processor, generated kernels are faster than some of those for GPUs.
     assert second["changed"] > 0
     assert second["gain"] > 1
@@ -141,6 +160,9 @@ def test_what_is_found_is_drawn_with_and_kept_and_applied_and_removed(broad, cal
     call("unload")
     call("load", MANIFEST, {"kernels": "norm_sums_workgroup"})
     assert set(call("variants")) == {GENERATED, "norm_sums_workgroup"}
+    call("unload")
+    call("load", MANIFEST, {"kernels": TILED})
+    assert set(call("variants")) == {GENERATED}
     call("unload")
     assert call("tunings") == [1]
     call("purge", MANIFEST)

@@ -8,9 +8,15 @@ import torch
 from emulated import emulated
 
 from wsd.evaluate.metrics import relative_error
-from wsd.kernels.attention.flash import FlashBlock, flash_attention, flash_blocks
+from wsd.kernels.attention.flash import (
+    FlashBlock,
+    flash_attention,
+    flash_blocks,
+    further_flash_blocks,
+)
 from wsd.kernels.attention.subgroup_matrix import (
     SubgroupMatrixBlock,
+    further_subgroup_matrix_blocks,
     subgroup_matrix_attention,
     subgroup_matrix_block,
 )
@@ -52,6 +58,10 @@ SELDOM = [
     ),
     *FEWER_QUERIES[1:],
 ]
+# Blocks for tuning alone: `nox -s full` runs those of the first problem.
+FURTHER = [
+    (problem, block) for problem in PROBLEMS for block in further_flash_blocks(problem.head_dim)
+]
 
 
 # With a bias, as T5's attention: several heads, a scale of 1; queries and keys that no block
@@ -68,7 +78,8 @@ def choose_mark(case):
     """Return the mark of a problem and a block."""
     if case in USUAL:
         return ()
-    return pytest.mark.full if case in (LAST_BLOCKS[0], LAST_BLOCKS[4]) else pytest.mark.exhaustive
+    often = (LAST_BLOCKS[0], LAST_BLOCKS[4], *FURTHER[:2])
+    return pytest.mark.full if case in often else pytest.mark.exhaustive
 
 
 def make_operands(problem):
@@ -111,7 +122,7 @@ def name_case(value):
 @pytest.mark.parametrize(
     ("problem", "block"),
     [
-        *(pytest.param(*case, marks=choose_mark(case)) for case in [*FLASH, *SELDOM]),
+        *(pytest.param(*case, marks=choose_mark(case)) for case in [*FLASH, *SELDOM, *FURTHER]),
     ],
     ids=name_case,
 )
@@ -178,7 +189,7 @@ def check_subgroup_matrix(host, problem, variant):
 
 SUBGROUP_MATRIX = [
     *((p, block) for p in PROBLEMS if (block := subgroup_matrix_block(p))),
-    (PROBLEMS[0], SubgroupMatrixBlock(2, 2, 32)),
+    *((p, block) for p in PROBLEMS for block in further_subgroup_matrix_blocks(p)),
 ]
 
 

@@ -14,6 +14,8 @@ from wsd.kernels.gemm.gemv import gemv
 from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile, subgroup_matrix_gemm
 from wsd.kernels.gemm.tiled import GemmTile, fits, tiled_gemm
 from wsd.kernels.problem import Conv2d, GemmProblem
+from wsd.kernels.tuning.further_tiles import TILES_F16, TILES_F32, TILES_MATRIX
+from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES
 from wsd.spec.parameter import GROUP
 
 TILES = [
@@ -153,6 +155,49 @@ def test_tiled_convolution_of_int4(kernel_host, conv):
     check(kernel_host, lambda p: tiled_gemm(p, TILES[-1]), problem, 1e-6)
 
 
+# Software adapters have too little shared memory for the largest tile: here with half of its rows,
+# so that each thread computes the same.
+FURTHER_F32 = [*TILES_F32, GemmTile(64, 128, 16, 16, 8)]
+
+
+def further(tiles):
+    """Return each tile with linear layers of each weights, and with each convolution.
+
+    `nox -s full` runs each tile with one of both, `nox -s exhaustive` and `nox -s kernels` all.
+    """
+    problems = {
+        **{name: replace(LINEAR, weights=name) for name in WEIGHTS},
+        **{
+            name: replace(conv_problem(conv), weights="float16")
+            for name, conv in zip(CONV_NAMES, CONVS, strict=True)
+        },
+    }
+    often = ("int4", "upsample and cut")
+    return [
+        pytest.param(
+            tile,
+            problem,
+            marks=pytest.mark.full if name in often else pytest.mark.exhaustive,
+            id=f"{name}-{tile.label}",
+        )
+        for tile in tiles
+        for name, problem in problems.items()
+    ]
+
+
+def need_shared_memory(host, variant):
+    if not host.supports(variant):
+        assert variant.shared_bytes > BASELINE_MAX_SHARED_BYTES
+        pytest.skip(f"not run: the adapter has less than {variant.shared_bytes} bytes to share")
+
+
+@pytest.mark.parametrize(("tile", "problem"), further(FURTHER_F32))
+def test_further_tiles_of_f32(kernel_host, tile, problem):
+    assert fits(problem, tile)
+    need_shared_memory(kernel_host, tiled_gemm(problem, tile))
+    check(kernel_host, lambda p: tiled_gemm(p, tile), problem, 1e-6)
+
+
 def test_gelu_in_the_epilogue(kernel_host):
     epilogue = "((value * 0.5f) * (1.0f + erf((value * 0.70710678f))))"
     problem = replace(LINEAR, epilogue=epilogue)
@@ -201,6 +246,14 @@ def test_f16_convolution(kernel_host, tile, conv):
     check_f16(kernel_host, replace(conv_problem(conv), weights="float16"), tile)
 
 
+@pytest.mark.parametrize(
+    ("tile", "problem"),
+    [case for case in further(TILES_F16) if case.values[1].weights != "float32"],
+)
+def test_further_tiles_of_f16(kernel_host, tile, problem):
+    check_f16(kernel_host, problem, tile)
+
+
 def test_f16_of_activations_beyond_the_range_of_float16(kernel_host):
     """The VAE decoder of SDXL has activations above 65504, the largest float16."""
     problem, tile = replace(LINEAR, weights="int8"), F16_TILES[0]
@@ -225,7 +278,7 @@ PROBLEMS = [
 PROBLEM_NAMES = ["float16", "int8", *CONV_NAMES, "int4", "int4 conv"]
 
 
-@pytest.mark.parametrize("tile", SUBGROUP_MATRIX_TILES, ids=str)
+@pytest.mark.parametrize("tile", [*SUBGROUP_MATRIX_TILES, *TILES_MATRIX], ids=str)
 @pytest.mark.parametrize("problem", PROBLEMS, ids=PROBLEM_NAMES)
 def test_subgroup_matrix(kernel_host, tile, problem):
     if not kernel_host.supports(subgroup_matrix_gemm(problem, tile)):
@@ -248,6 +301,8 @@ EMULATED = {
     "stride": (PROBLEMS[3], EMULATED_TILES[0]),
     "int4": (PROBLEMS[-2], EMULATED_TILES[0]),
     "int4 conv": (PROBLEMS[-1], EMULATED_TILES[2]),
+    # As many fragments a subgroup as the largest further tile has.
+    "2x4 fragments": (PROBLEMS[0], SubgroupMatrixTile(64, 64, 16, 2, 1)),
 }
 # Together the first two have what the others have: several subgroups, split-K, int8, and an image.
 OFTEN = {"stride": (), "split-K": pytest.mark.full}

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from emulated import emulated
-from test_gemm import check, make_operands, multiply
+from test_gemm import FURTHER_F32, check, make_operands, multiply, need_shared_memory
 
 from matches import GOLDEN, read_problem
 from wsd.evaluate.metrics import relative_error
@@ -20,6 +20,7 @@ from wsd.kernels.gemm.f16 import F16Tile
 from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile
 from wsd.kernels.gemm.tiled import GemmTile
 from wsd.kernels.problem import Conv2d, GemmProblem
+from wsd.kernels.tuning.further_tiles import TILES_F16, TILES_MATRIX
 
 ODD = Conv2d(2, 9, 7, 32, 9, 7, 3, 1, 1)
 # 169 tiles, which are more than the 128 that a chunk has at least.
@@ -61,9 +62,9 @@ def need_f16(host, problem):
         pytest.skip("not run: the adapter has no shader-f16")
 
 
-def check_f16(host, problem):
+def check_f16(host, problem, tile=F16_TILE):
     need_f16(host, problem)
-    check(host, lambda p: winograd_f16(p, F16_TILE), problem, F16_LIMIT)
+    check(host, lambda p: winograd_f16(p, tile), problem, F16_LIMIT)
 
 
 def check_emulated(host, problem):
@@ -82,6 +83,26 @@ def test_f32_of_stored_weights(kernel_host, weights):
     check_f32(kernel_host, problem_of(ODD, weights), LARGE_F32_TILE)
 
 
+@pytest.mark.parametrize(
+    ("tile", "conv"),
+    [
+        # `nox -s full` runs each tile once.
+        pytest.param(
+            tile,
+            conv,
+            marks=pytest.mark.full if name == "upsample and cut" else pytest.mark.exhaustive,
+            id=f"{name}-{tile.label}",
+        )
+        for tile in FURTHER_F32
+        for name, conv in CONVS.items()
+    ],
+)
+def test_further_tiles_of_f32(kernel_host, tile, conv):
+    problem = problem_of(conv, "int8")
+    need_shared_memory(kernel_host, winograd_f32(problem, tile))
+    check_f32(kernel_host, problem, tile)
+
+
 @pytest.mark.full
 def test_chunks_of_tiles(kernel_host, monkeypatch):
     monkeypatch.setattr(winograd, "MAX_CHUNK_BYTES", 1)
@@ -94,6 +115,12 @@ def test_chunks_of_tiles(kernel_host, monkeypatch):
 @pytest.mark.parametrize("conv", CONVS.values(), ids=CONVS)
 def test_f16(kernel_host, conv):
     check_f16(kernel_host, problem_of(conv))
+
+
+@pytest.mark.parametrize("conv", CONVS.values(), ids=CONVS)
+@pytest.mark.parametrize("tile", TILES_F16, ids=str)
+def test_further_tiles_of_f16(kernel_host, tile, conv):
+    check_f16(kernel_host, problem_of(conv), tile)
 
 
 @pytest.mark.parametrize("weights", WEIGHTS[:2])
@@ -116,7 +143,7 @@ def test_subgroup_matrix(kernel_host, conv):
     problem = problem_of(conv)
     if not kernel_host.supports(winograd_subgroup_matrix(problem, MATRIX_TILE)):
         pytest.skip("not run: the adapter has no subgroup matrices")
-    for tile in (MATRIX_TILE, SubgroupMatrixTile(128, 128, 32, 2, 2)):
+    for tile in (MATRIX_TILE, SubgroupMatrixTile(128, 128, 32, 2, 2), *TILES_MATRIX):
         check(
             kernel_host,
             lambda p, tile=tile: winograd_subgroup_matrix(p, tile),

@@ -62,6 +62,28 @@ def test_what_a_lora_took():
     assert not any("LoRA" in line for line in describe(FOUND))
 
 
+def test_what_tuning_chose_is_told_with_its_tiles():
+    tiled = {"variant": "gemm_tiled_f32", "index": 2, "tile": "64x64x16, 8x4 a thread"}
+    function = {
+        "name": "denoise", "calls": 20, "before": 4.0, "after": 3.0, "kernels": 3, "changed": 2,
+        "complete": True,
+    }  # fmt: skip
+    tuning = {
+        "adapter": {}, "functions": [function], "kernels": 3, "changed": 2, "gain": 1.333,
+        "choices": {"a": {"variant": "generated", "index": 0}, "b": tiled, "c": tiled},
+        "complete": True, "kept": True, "seconds": 2.5,
+    }  # fmt: skip
+    lines = describe(replace(FOUND, tuning=tuning))
+    start = lines.index(
+        "tuned in 2.5 s: other variants in 2 of 3 kernels, a picture 1.33 times as fast"
+    )
+    assert lines[start + 1 : start + 4] == [
+        "       4.00 ms to      3.00 denoise, 2 of 3 kernels",
+        "     2 kernels gemm_tiled_f32, 64x64x16, 8x4 a thread",
+        "     1 kernels generated",
+    ]
+
+
 def test_the_gpu_time_of_each_kernel_variant():
     lines = describe(FOUND)
     start = lines.index("GPU time by kernel variant:")

@@ -50,6 +50,21 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     assert json.loads(path.read_text(encoding="utf-8"))["version"] == 1
 
 
+def test_a_choice_says_its_tile_if_it_has_one(tmp_path):
+    path = tmp_path / "choices.json"
+    found = report(H200)
+    found["choices"]["b_kernel"]["tile"] = "64x64x16, 8x4 a thread"
+    write_tables(path, [make_table(MANIFEST, found)])
+    [written] = json.loads(path.read_text(encoding="utf-8"))["tables"]
+    assert written["choices"] == {
+        "a_kernel": {"variant": "generated", "index": 0},
+        "b_kernel": {
+            "variant": "gemm_tiled_f32", "index": 1, "tile": "64x64x16, 8x4 a thread",
+        },
+    }  # fmt: skip
+    assert read_tables(path) == [make_table(MANIFEST, found)]
+
+
 def test_tables_of_several_classes_lie_side_by_side_and_a_newer_one_replaces_its_own(tmp_path):
     path = tmp_path / "choices.json"
     assert read_tables(path) == []

@@ -74,7 +74,8 @@ class Dump:
                 launches = dict.fromkeys(replace(x, uniform=None) for x in variant.launches)
                 for index, launch in enumerate(launches):
                     number = f".launch{index}" if len(launches) > 1 else ""
-                    about = f"// {variant.name}, grid {launch.grid}, {variant.threads} threads\n"
+                    named = ", ".join(filter(None, (variant.name, variant.tile)))
+                    about = f"// {named}, grid {launch.grid}, {variant.threads} threads\n"
                     self._write(f"{stem}{number}.wgsl", about + launch.head + launch.body)
 
     def _write(self, name: str, text: str) -> None:

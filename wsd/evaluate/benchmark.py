@@ -12,6 +12,7 @@ of the variant that ran (:mod:`wsd.kernels.registry`), or ``generated``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from wsd.runtime.driver import (
     open_stage_renderer,
     prepare_stages,
 )
-from wsd.runtime.page_types import StageTimes, TuneReport, Usage
+from wsd.runtime.page_types import StageTimes, TuneReport, Usage, VariantChoice
 from wsd.runtime.request import GenerationRequest
 from wsd.runtime.text_encoder_choice import choose_encoders
 from wsd.runtime.validation import check_ignored_rules, check_request
@@ -446,4 +447,14 @@ def _describe_tuning(found: TuneReport) -> Sequence[str]:
             f"{each['changed']} of {each['kernels']} kernels"
             for each in found["functions"]
         ),
+        *(
+            f"  {kernels:4} kernels {name}"
+            for name, kernels in Counter(map(_name_choice, found["choices"].values())).most_common()
+        ),
     ]
+
+
+def _name_choice(choice: VariantChoice) -> str:
+    """Return a variant's name with its tile, if it has one."""
+    tile = choice.get("tile")
+    return choice["variant"] if tile is None else f"{choice['variant']}, {tile}"

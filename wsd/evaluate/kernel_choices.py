@@ -52,7 +52,9 @@ def make_table(manifest: Manifest, report: TuneReport) -> ChoiceTable:
         gain=report["gain"],
         complete=report["complete"],
         choices={
-            kernel: KernelChoice(variant=choice["variant"], index=choice["index"])
+            kernel: KernelChoice(
+                variant=choice["variant"], index=choice["index"], tile=choice.get("tile")
+            )
             for kernel, choice in sorted(report["choices"].items())
         },
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from wsd.errors import UsageError
 from wsd.kernels import heuristics
@@ -32,13 +32,35 @@ from wsd.kernels.gemm.subgroup_matrix import (
 from wsd.kernels.gemm.tiled import GemmTile, fits, tiled_gemm
 from wsd.kernels.problem import AttentionProblem, GemmProblem, NormSumsProblem
 from wsd.kernels.reduce.norm_sums import group_sums, row_sums
+from wsd.kernels.tuning.further_tiles import (
+    MOST_FURTHER,
+    further_f16,
+    further_f32,
+    further_flash,
+    further_matrix_attention,
+    further_subgroup_matrix,
+    further_winograd_f16,
+    further_winograd_f32,
+    further_winograd_matrix,
+    is_negligible,
+)
 from wsd.kernels.tuning.search_space import subgroup_matrix_tiles, tiles_f32
 from wsd.kernels.variant import F16, SUBGROUP_MATRIX, SUBGROUPS, Variant
 
 Problem = GemmProblem | AttentionProblem | NormSumsProblem
 ProblemName = Literal["gemm", "attention", "norm_sums", "generated"]
 P = TypeVar("P", bound=Problem)
-T = TypeVar("T")
+
+
+class Tile(Protocol):
+    """What one workgroup computes at a time: the parameters of a kind."""
+
+    @property
+    def label(self) -> str:
+        """Return the tile in words, for reports."""
+
+
+T = TypeVar("T", bound=Tile | None)
 
 
 def _accept_all(_problem: Any, _parameters: Any) -> bool:
@@ -62,7 +84,9 @@ class VariantKind(Generic[P, T]):
         generate: makes the launches for a problem and parameters.
         choose: returns the parameters to use, best first; none if it is not worth it.
         accepts: tells whether parameters fit a problem.
-        search_space: yields the parameters that tuning tries; none if it is not tuned.
+        search_space: yields the parameters that :mod:`wsd.evaluate.tune_kernels` tries; none if
+            it is not tuned so.
+        search_further: yields the parameters that the table has for tuning on a visitor's GPU.
     """
 
     name: str
@@ -73,6 +97,7 @@ class VariantKind(Generic[P, T]):
     choose: Callable[[P], Sequence[T]]
     accepts: Callable[[P, T], bool] = _accept_all
     search_space: Callable[[P], Iterable[T]] = _search_nothing
+    search_further: Callable[[P], Iterable[T]] = _search_nothing
 
     def variant(self, problem: P, parameters: T) -> Variant:
         """Return the variant of a problem, named after its kind.
@@ -82,7 +107,20 @@ class VariantKind(Generic[P, T]):
         """
         if not self.accepts(problem, parameters):
             raise ValueError(f"{self.name}: {parameters} does not fit {problem}")
-        return replace(self.generate(problem, parameters), name=self.name)
+        tile = "" if parameters is None else parameters.label
+        return replace(self.generate(problem, parameters), name=self.name, tile=tile)
+
+    def further(self, problem: P) -> Sequence[T]:
+        """Return parameters for tuning alone, other than those that are chosen.
+
+        There are none where the kind is not worth it, or where too little is computed.
+        """
+        chosen = self.choose(problem)
+        if not chosen or is_negligible(problem):
+            return ()
+        found = self.search_further(problem)
+        fitting = [p for p in found if p not in chosen and self.accepts(problem, p)]
+        return fitting[:MOST_FURTHER]
 
     def candidates(self, problem: P) -> Iterable[T]:
         """Return the parameters of the search space that fit a problem."""
@@ -109,6 +147,7 @@ CONV_WINOGRAD_SUBGROUP_MATRIX: VariantKind[GemmProblem, SubgroupMatrixTile] = Va
     generate=winograd_subgroup_matrix,
     choose=heuristics.choose_winograd_subgroup_matrix,
     accepts=fits_winograd,
+    search_further=further_winograd_matrix,
 )
 GEMM_SUBGROUP_MATRIX: VariantKind[GemmProblem, SubgroupMatrixTile] = VariantKind(
     name="gemm_subgroup_matrix",
@@ -119,6 +158,7 @@ GEMM_SUBGROUP_MATRIX: VariantKind[GemmProblem, SubgroupMatrixTile] = VariantKind
     choose=heuristics.choose_subgroup_matrix,
     accepts=fits_subgroup_matrix,
     search_space=subgroup_matrix_tiles,
+    search_further=further_subgroup_matrix,
 )
 CONV_WINOGRAD_F16: VariantKind[GemmProblem, F16Tile] = VariantKind(
     name="conv_winograd_f16",
@@ -128,6 +168,7 @@ CONV_WINOGRAD_F16: VariantKind[GemmProblem, F16Tile] = VariantKind(
     generate=winograd_f16,
     choose=heuristics.choose_winograd_f16,
     accepts=fits_winograd,
+    search_further=further_winograd_f16,
 )
 GEMM_TILED_F16: VariantKind[GemmProblem, F16Tile] = VariantKind(
     name="gemm_tiled_f16",
@@ -137,6 +178,7 @@ GEMM_TILED_F16: VariantKind[GemmProblem, F16Tile] = VariantKind(
     generate=f16_gemm,
     choose=heuristics.choose_tiled_f16,
     accepts=fits,
+    search_further=further_f16,
 )
 CONV_WINOGRAD_F32: VariantKind[GemmProblem, GemmTile] = VariantKind(
     name="conv_winograd_f32",
@@ -146,6 +188,7 @@ CONV_WINOGRAD_F32: VariantKind[GemmProblem, GemmTile] = VariantKind(
     generate=winograd_f32,
     choose=heuristics.choose_winograd_f32,
     accepts=fits_winograd,
+    search_further=further_winograd_f32,
 )
 GEMM_TILED_F32: VariantKind[GemmProblem, GemmTile] = VariantKind(
     name="gemm_tiled_f32",
@@ -156,6 +199,7 @@ GEMM_TILED_F32: VariantKind[GemmProblem, GemmTile] = VariantKind(
     choose=heuristics.choose_tiled_f32,
     accepts=fits,
     search_space=tiles_f32,
+    search_further=further_f32,
 )
 GEMV_SUBGROUPS: VariantKind[GemmProblem, None] = VariantKind(
     name="gemv_subgroups",
@@ -180,6 +224,7 @@ ATTENTION_SUBGROUP_MATRIX: VariantKind[AttentionProblem, SubgroupMatrixBlock] = 
     parameters=SubgroupMatrixBlock,
     generate=subgroup_matrix_attention,
     choose=heuristics.choose_attention_subgroup_matrix,
+    search_further=further_matrix_attention,
 )
 ATTENTION_FLASH: VariantKind[AttentionProblem, FlashBlock] = VariantKind(
     name="attention_flash",
@@ -188,6 +233,7 @@ ATTENTION_FLASH: VariantKind[AttentionProblem, FlashBlock] = VariantKind(
     parameters=FlashBlock,
     generate=flash_attention,
     choose=heuristics.choose_flash,
+    search_further=further_flash,
 )
 NORM_SUMS_SUBGROUPS: VariantKind[NormSumsProblem, None] = VariantKind(
     name="norm_sums_subgroups",

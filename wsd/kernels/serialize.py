@@ -43,7 +43,9 @@ class LaunchEntry(TypedDict):
 class VariantEntry(TypedDict):
     """A variant; the fields are those of :class:`wsd.kernels.variant.Variant`.
 
-    ``adapter_classes`` is missing where it is empty.
+    ``adapter_classes`` and ``tile`` are missing where they are empty, ``tuning_only`` where it
+    is false. Versions of the page before ``tuning_only`` take the first variant that no rule
+    refuses: those for tuning alone come last, after one that every adapter runs.
     """
 
     name: str
@@ -56,6 +58,8 @@ class VariantEntry(TypedDict):
     scratch_bytes: list[int]
     operations: int
     adapter_classes: NotRequired[list[str]]
+    tile: NotRequired[str]
+    tuning_only: NotRequired[bool]
     launches: list[LaunchEntry]
 
 
@@ -66,7 +70,7 @@ class KernelTable(TypedDict):
         version: of the format.
         heads: texts in which kernels of one body differ; the launches of a variant share some.
         bodies: texts that kernels share.
-        kernels: kernel name → its variants, the fastest first.
+        kernels: kernel name → its variants, the fastest first, those for tuning alone last.
         bytes: kernel name → bytes that one call reads and writes, of every kernel.
     """
 
@@ -126,6 +130,10 @@ def _write_variant(variant: Variant, arguments: Sequence[str], texts: _Texts) ->
     }
     if variant.adapter_classes:
         entry["adapter_classes"] = list(variant.adapter_classes)
+    if variant.tile:
+        entry["tile"] = variant.tile
+    if variant.tuning_only:
+        entry["tuning_only"] = True
     return entry
 
 
@@ -192,6 +200,8 @@ def read_variants(table: KernelTable, kernel: str, arguments: Sequence[str]) -> 
             scratch_bytes=tuple(entry["scratch_bytes"]),
             operations=entry["operations"],
             adapter_classes=tuple(entry.get("adapter_classes", ())),
+            tile=entry.get("tile", ""),
+            tuning_only=entry.get("tuning_only", False),
         )
         for entry in table["kernels"].get(kernel, [])
     ]

@@ -10,7 +10,7 @@ shader. What several templates need is a macro in a file that they import.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import jinja2
@@ -69,8 +69,15 @@ def render_head_and_body(name: str, **parameters: Any) -> tuple[str, str]:
         jinja2.UndefinedError: if the template names a parameter that is not given.
         ValueError: if the template does not have that line exactly once.
     """
-    head, body = render(name, **parameters).split(f"\n{BODY_MARK}\n")
-    return head + "\n", body
+    text = _environment().get_template(name).render(parameters)
+    head, body = text.split(f"\n{BODY_MARK}\n")
+    return indent_wgsl(head), _indent_body(body)
+
+
+@lru_cache(maxsize=256)
+def _indent_body(text: str) -> str:
+    """Indent a body, once for all kernels that share it: it takes as long as the rendering."""
+    return indent_wgsl(text)
 
 
 def indent_wgsl(text: str) -> str:

@@ -58,6 +58,8 @@ class Variant:
         operations: floating-point operations, two for a multiply-add, as papers count them.
         adapter_classes: the class of adapters that it was tuned on, of :func:`adapter_class`; it
             runs on no others. Empty for a variant that is for any adapter.
+        tile: what a workgroup computes at a time, in words; empty for kinds without tiles.
+        tuning_only: whether it runs only where tuning on a visitor's GPU found it to be faster.
     """
 
     launches: tuple[Launch, ...]
@@ -70,6 +72,8 @@ class Variant:
     scratch_bytes: tuple[int, ...] = ()
     operations: int = 0
     adapter_classes: tuple[str, ...] = ()
+    tile: str = ""
+    tuning_only: bool = False
 
 
 def adapter_class(vendor: str, architecture: str) -> str:

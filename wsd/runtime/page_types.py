@@ -277,10 +277,12 @@ class VariantChoice(TypedDict):
     Attributes:
         variant: name of a variant, or ``generated``.
         index: which of the kernel's variants of that name it is, from 0.
+        tile: what a workgroup of it computes at a time, in words; missing for variants without.
     """
 
     variant: str
     index: int
+    tile: NotRequired[str]
 
 
 @_open

@@ -13,18 +13,20 @@ from typing import Final, Literal
 
 from pydantic import NonNegativeInt
 
-from wsd.spec.entry import Entry
+from wsd.spec.entry import Entry, SparseEntry
 
 VERSION: Final[Literal[1]] = 1
 
 
-class KernelChoice(Entry):
+class KernelChoice(SparseEntry):
     """What runs in a kernel."""
 
     variant: str
     """Name of a variant, or ``generated`` for the kernel that TVM generated."""
     index: NonNegativeInt
     """Which of the kernel's variants of that name it is, from 0."""
+    tile: str | None = None
+    """What a workgroup of it computes at a time, in words; missing for variants without."""
 
 
 class ChoiceTable(Entry):

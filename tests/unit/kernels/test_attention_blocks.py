@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsd.kernels.attention.flash import flash_blocks
+from wsd.kernels.attention.flash import flash_blocks, further_flash_blocks
 from wsd.kernels.attention.subgroup_matrix import subgroup_matrix_attention, subgroup_matrix_block
 from wsd.kernels.problem import AttentionProblem
 from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES, BASELINE_MAX_THREADS
@@ -13,7 +13,7 @@ HEAD_DIMS = [8, 16, 24, 32, 40, 48, 64, 72, 80, 96, 128, 160, 256, 512]
 @pytest.mark.parametrize("head_dim", HEAD_DIMS)
 def test_flash_blocks_meet_the_preconditions(head_dim):
     blocks = flash_blocks(head_dim)
-    for block in blocks:
+    for block in [*blocks, *further_flash_blocks(head_dim)]:
         rows, columns = block.result_thread_tile
         assert head_dim % block.slice == block.slice % 4 == 0
         assert head_dim % columns == block.queries % rows == 0
@@ -28,7 +28,7 @@ def test_flash_blocks_meet_the_preconditions(head_dim):
 
 @pytest.mark.parametrize("head_dim", [4, 12, 36, 44, 264, 320])
 def test_other_head_dims_have_no_flash_block(head_dim):
-    assert flash_blocks(head_dim) == []
+    assert flash_blocks(head_dim) == further_flash_blocks(head_dim) == []
 
 
 def test_subgroup_matrices_take_no_causal_mask_no_bias_and_no_large_head_dim():

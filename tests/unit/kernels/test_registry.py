@@ -17,7 +17,7 @@ from wsd.kernels.registry import (
     problem_name,
     variant_names,
 )
-from wsd.kernels.select import select_variants
+from wsd.kernels.select import default_variants, select_variants
 from wsd.kernels.variant import FEATURES
 from wsd.util.files import REPOSITORY
 
@@ -65,7 +65,7 @@ def test_variants_need_the_features_that_their_kind_declares(problem):
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: type(problem).__name__)
 def test_the_fastest_comes_first_and_the_last_needs_no_features(problem):
-    counts = [len(variant.features) for variant in select_variants(problem)]
+    counts = [len(variant.features) for variant in default_variants(problem)]
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] == 0
     assert [kind.name for kind in kinds_for(problem)] == [

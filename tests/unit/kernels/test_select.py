@@ -11,7 +11,7 @@ from wsd.kernels import heuristics
 from wsd.kernels.conv.winograd import winograd_products, winograd_tiles
 from wsd.kernels.problem import AttentionProblem, Conv2d, GemmProblem, NormSumsProblem
 from wsd.kernels.registry import kind_named, kinds_for
-from wsd.kernels.select import select_variants
+from wsd.kernels.select import default_variants
 from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES, BASELINE_MAX_THREADS
 
 TABLES = sorted(GOLDEN.glob("matches-*.json"))
@@ -58,7 +58,7 @@ def test_the_last_variant_of_every_problem_runs_on_any_adapter(path):
 
 
 def names(problem):
-    return [variant.name for variant in select_variants(problem)]
+    return [variant.name for variant in default_variants(problem)]
 
 
 def conv(channels, out_channels, extent=64, weights="float16"):
@@ -165,7 +165,7 @@ def test_scratch_buffers_stay_small_and_chunks_share_their_shaders(path):
 def test_chunks_cover_every_tile_once():
     for edge in (512, 520, 1000, 1024):
         problem = conv(256, 128, edge)
-        [variant] = (v for v in select_variants(problem) if v.name == "conv_winograd_f32")
+        [variant] = (v for v in default_variants(problem) if v.name == "conv_winograd_f32")
         firsts = [x.uniform for x in variant.launches if x.uniform is not None]
         chunk, tiles = winograd_products(problem, is_f16=False).m, (edge // 2) ** 2
         assert winograd_tiles(problem) == tiles
@@ -192,7 +192,7 @@ def test_attention_with_a_bias_is_computed_in_f32():
     buffers = ("result", "q", "k", "v", "bias")
     problem = AttentionProblem(1, 256, 256, 64, 64, 1.0, bias=True, buffers=buffers)
     assert set(names(problem)) == {"attention_flash"}
-    for variant in select_variants(problem):
+    for variant in default_variants(problem):
         [launch] = variant.launches
         assert launch.buffers == buffers
 
@@ -217,7 +217,7 @@ def test_norm_statistics_take_rows_of_whole_vectors():
     ],
 )
 def test_many_short_rows_have_few_threads_each(rows, length, subgroup_size, workgroups):
-    by_subgroups, by_workgroup = select_variants(NormSumsProblem(rows, 1, 1, length, False))
+    by_subgroups, by_workgroup = default_variants(NormSumsProblem(rows, 1, 1, length, False))
     assert by_subgroups.subgroup_size == subgroup_size
     assert by_workgroup.subgroup_size is None
     for variant in (by_subgroups, by_workgroup):
@@ -241,7 +241,7 @@ def test_split_k_fills_a_gpu_and_no_more():
 @pytest.mark.parametrize("edge", [1024, 1536, 2040, 2048])
 def test_no_variant_takes_more_workgroups_than_a_dispatch_has(edge):
     problem = conv(128, 128, edge)
-    found = select_variants(problem)
+    found = default_variants(problem)
     assert all(max(launch.grid) <= 65535 for variant in found for launch in variant.launches)
     # 2048x2048 pixels are 65536 tiles of 64 rows, which the last variant has. Winograd's launches
     # take a chunk of the image each.

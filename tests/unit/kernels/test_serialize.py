@@ -39,6 +39,16 @@ def test_variants_are_read_as_they_were_written(table, kernel):
     assert all(variant.name for variant in found)
 
 
+def test_variants_say_their_tile_and_those_for_tuning_alone_say_so_and_come_last(table):
+    entries = table["kernels"]["linear_kernel"]
+    marks = [entry.get("tuning_only") for entry in entries]
+    assert marks == sorted(marks, key=bool)
+    assert set(marks) == {None, True}
+    assert all("tile" in entry for entry in entries)
+    for entry in table["kernels"]["gemv_kernel"]:
+        assert {"tile", "tuning_only"}.isdisjoint(entry)
+
+
 def test_a_kernel_without_variants_has_none(table):
     assert read_variants(table, "other_kernel", []) == []
     assert table["bytes"]["other_kernel"] == 8

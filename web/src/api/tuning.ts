@@ -28,6 +28,11 @@ export interface TuneOptions {
 export interface VariantChoice {
   variant: string;
   index: number;
+  /**
+   * What a workgroup of the variant computes at a time, in words, such as `64x64x16, 8x4 a thread`: M, N and K
+   * of a tile of a matrix product, and what each thread computes of it. Missing for variants without tiles.
+   */
+  tile?: string | undefined;
 }
 
 /** What `tune` found of one compiled function. */

@@ -6,17 +6,38 @@ import { keyOf } from "./kernel_launcher";
 import type { KernelLauncher } from "./kernel_launcher";
 import type { Variant } from "./kernel_table";
 import type { GpuContext } from "./tvm/gpu_context";
-import { allowedVariants, findVariant, GENERATED_CHOICE } from "./kernel_variants";
+import { allowedVariants, findVariant, GENERATED_CHOICE, runsUntuned } from "./kernel_variants";
 
-/** What may run in a kernel on this GPU besides the generated one, in the table's order. */
+/**
+ * What may run in a kernel on this GPU besides the generated one, in the table's order.
+ *
+ * Of a kind that comes behind the one that runs, no tiles for tuning alone are tried: float32, for
+ * example, where float16 may run. It is rarely faster, and each candidate takes time.
+ */
 export function findChoices({ table, selection }: KernelLauncher, kernel: string): VariantChoice[] {
   const counts = new Map<string, number>();
   const allowed = allowedVariants(table, kernel, selection);
-  return (table.kernels[kernel] ?? []).flatMap((variant) => {
-    const index = counts.get(variant.name) ?? 0;
-    counts.set(variant.name, index + 1);
-    return allowed.includes(variant) ? [{ variant: variant.name, index }] : [];
+  const variants = table.kernels[kernel] ?? [];
+  const behind = findKindsBehind(variants, allowed.find(runsUntuned));
+  return variants.flatMap((variant) => {
+    const { name, tile } = variant;
+    const index = counts.get(name) ?? 0;
+    counts.set(name, index + 1);
+    const isTried = allowed.includes(variant) && (runsUntuned(variant) || !behind.has(name));
+    if (!isTried) return [];
+    return [{ variant: name, index, ...(tile === undefined ? {} : { tile }) }];
   });
+}
+
+/** Names of the kinds that come behind the one of a variant, which are expected to be slower. */
+function findKindsBehind(
+  variants: readonly Variant[],
+  standard: Variant | undefined,
+): ReadonlySet<string> {
+  if (standard === undefined) return new Set();
+  const later = variants.slice(variants.indexOf(standard)).filter(runsUntuned);
+  const names = later.map(({ name }) => name);
+  return new Set(names.filter((name) => name !== standard.name));
 }
 
 /**
@@ -33,7 +54,12 @@ export function allowsWritten({ table, selection }: KernelLauncher): boolean {
 export function standardChoice(launcher: KernelLauncher, kernel: string): VariantChoice {
   const { choice, standard } = launcher.selection;
   const known = choice === AUTO ? standard?.get(kernel) : undefined;
-  return known ?? findChoices(launcher, kernel)[0] ?? GENERATED_CHOICE;
+  if (known !== undefined) return known;
+  const variants = launcher.table.kernels[kernel] ?? [];
+  const untuned = findChoices(launcher, kernel).find((each) =>
+    runsUntuned(findVariant(variants, each)!),
+  );
+  return untuned ?? GENERATED_CHOICE;
 }
 
 /** The variant that a choice names; undefined for the generated kernel. */

@@ -39,6 +39,10 @@ export interface Variant {
   operations: number;
   /** The class of adapters that it was tuned on, as `describeGpu` writes it; else it is missing. */
   adapter_classes?: string[];
+  /** What one workgroup computes at a time, in words; missing for kinds without tiles. */
+  tile?: string;
+  /** Whether it runs only where tuning found it to be faster; else it is missing. */
+  tuning_only?: boolean;
   /** None where another kernel's variant does this kernel's work. */
   launches: Launch[];
 }
@@ -49,7 +53,7 @@ export interface KernelTable {
   heads: string[];
   /** Texts that kernels share. */
   bodies: string[];
-  /** Kernel name → its variants, the fastest first. */
+  /** Kernel name → its variants, the fastest first, those for tuning alone last. */
   kernels: Record<string, Variant[]>;
   /** Kernel name → bytes that one call reads and writes. */
   bytes: Record<string, number>;

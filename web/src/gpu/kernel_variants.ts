@@ -63,7 +63,7 @@ export interface Selection {
 
 /**
  * Select the variant that is preferred in a kernel, or else the first of its variants that was asked for;
- * one that a rule refuses is passed over.
+ * one that a rule refuses is passed over, and so is one for tuning alone.
  *
  * @returns undefined if the generated kernel runs.
  */
@@ -78,7 +78,12 @@ export function selectVariant(
   const preferred = choice === AUTO ? known : undefined;
   if (preferred?.variant === GENERATED) return undefined;
   const found = preferred && findVariant(table?.kernels[kernel] ?? [], preferred);
-  return found !== undefined && allowed.includes(found) ? found : allowed[0];
+  return found !== undefined && allowed.includes(found) ? found : allowed.find(runsUntuned);
+}
+
+/** Whether a variant may run where tuning has not chosen it. */
+export function runsUntuned({ tuning_only: tuningOnly }: Variant): boolean {
+  return tuningOnly !== true;
 }
 
 /**

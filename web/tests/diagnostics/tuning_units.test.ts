@@ -108,6 +108,18 @@ describe("a kernel", () => {
     expect(unit!.candidates).toHaveLength(2);
   });
 
+  test("has tiles for tuning alone, and one of them is never the default", () => {
+    const further = { ...variant("gemm_tiled_f32", "gemm", 5), tuning_only: true };
+    const from = table({ gemm: [...gemm, further] });
+    const choice: VariantChoice = { variant: "gemm_tiled_f32", index: 2 };
+    const [unit] = plan([call("gemm", 1)], from);
+    expect(unit!.candidates.slice(-2)).toStrictEqual([[choice], [GENERATED]]);
+    expect(unit!.candidates[0]).toStrictEqual([{ variant: "gemm_tiled_f32", index: 0 }]);
+    const find = { all: () => [choice], standard: () => GENERATED };
+    const [alone] = planUnits([call("gemm", 1)], from, find, new Set());
+    expect(alone!.candidates).toStrictEqual([[GENERATED], [choice]]);
+  });
+
   test("that is decided is left out", () => {
     expect(plan([call("gemm", 1)], TABLE, [], ["gemm"])).toStrictEqual([]);
   });

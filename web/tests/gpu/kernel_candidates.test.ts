@@ -1,17 +1,21 @@
 /** What may run in a kernel, what runs unless tuning finds something else, and what has room. */
 
-import { beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 
+import type { VariantChoice } from "../../src/api/tuning";
 import {
   allowsWritten,
   findChoices,
   hasScratchFor,
   standardChoice,
+  variantOf,
 } from "../../src/gpu/kernel_candidates";
-import type { KernelLauncher } from "../../src/gpu/kernel_launcher";
-import type { Variant } from "../../src/gpu/kernel_table";
-import type { Preferences, Selection } from "../../src/gpu/kernel_variants";
+import { KernelLauncher } from "../../src/gpu/kernel_launcher";
+import type { KernelTable, Variant } from "../../src/gpu/kernel_table";
+import type { KernelChoice, Preferences, Selection } from "../../src/gpu/kernel_variants";
+import { GENERATED_CHOICE } from "../../src/gpu/kernel_variants";
 import { describeGpu, readRules } from "../../src/gpu/selection_rules";
+import type { GpuContext } from "../../src/gpu/tvm/gpu_context";
 
 /** A GPU with so many bytes left; it says what it was asked for. */
 function gpuWith(room: number): { device: GPUDevice; sizes: number[]; held: () => number } {
@@ -101,4 +105,93 @@ test("what the bundle says runs unless something else is found, but where kernel
   expect(standardChoice(launcher("nvidia", known), "gemm")).toEqual(second);
   expect(standardChoice(launcher("nvidia", known, new Set([tiled.name])), "gemm")).toEqual(first);
   expect(standardChoice(launcher("nvidia", known), "other").variant).toBe("generated");
+});
+
+const f32: Variant = {
+  ...{ name: "gemm_tiled_f32", problem: "gemm", features: [], threads: 128, shared_bytes: 15360 },
+  ...{ subgroup_matrix: null, subgroup_size: null, scratch_bytes: [], operations: 1, launches: [] },
+  tile: "128x64x16, 8x8 a thread",
+};
+const f16: Variant = {
+  ...{ ...f32, name: "gemm_tiled_f16", features: ["shader-f16"], shared_bytes: 17408 },
+  tile: "64x64x64, 8x4 a thread",
+};
+const sums: Variant = { ...f32, name: "norm_sums_workgroup", shared_bytes: 1024 };
+delete sums.tile;
+const [furtherF16, furtherF32] = [f16, f32].map((each) => ({
+  ...{ ...each, shared_bytes: 5120, tile: "32x32x16, 4x4 a thread", tuning_only: true },
+})) as [Variant, Variant];
+const TABLE: KernelTable = {
+  ...{ heads: [], bodies: [], bytes: {} },
+  kernels: { gemm: [f16, f32, furtherF16, furtherF32], sums: [sums] },
+};
+
+function tiledLauncher(
+  hasF16: boolean,
+  sharedBytes: number,
+  choice: KernelChoice = "auto",
+): KernelLauncher {
+  const gpu = describeGpu({
+    features: hasF16 ? ["shader-f16"] : [],
+    limits: {
+      maxComputeInvocationsPerWorkgroup: 256,
+      maxComputeWorkgroupStorageSize: sharedBytes,
+    },
+    info: {},
+  });
+  // Nothing is compiled here.
+  return new KernelLauncher({} as GpuContext, TABLE, { gpu, rules: readRules({}).kernels, choice });
+}
+
+/** Each choice's variant, and which of its name it is. */
+function choices(of: KernelLauncher): (Variant | number | undefined)[][] {
+  return findChoices(of, "gemm").map((choice) => [variantOf(of, "gemm", choice), choice.index]);
+}
+
+describe("what may run in a kernel", () => {
+  test("are further tiles of the kind that runs, but not of kinds behind it", () => {
+    expect(choices(tiledLauncher(true, 32768))).toStrictEqual([
+      [f16, 0],
+      [f32, 0],
+      [furtherF16, 1],
+    ]);
+    expect(choices(tiledLauncher(false, 32768))).toStrictEqual([
+      [f32, 0],
+      [furtherF32, 1],
+    ]);
+  });
+
+  test("are those of faster kinds too, of which the GPU lacks what the default one needs", () => {
+    expect(choices(tiledLauncher(true, 16384))).toStrictEqual([
+      [f32, 0],
+      [furtherF16, 1],
+      [furtherF32, 1],
+    ]);
+  });
+
+  test("is told with its tile, if it has one", () => {
+    const [first] = findChoices(tiledLauncher(true, 32768), "gemm");
+    const expected: VariantChoice = { variant: "gemm_tiled_f16", index: 0, tile: f16.tile };
+    expect(first).toStrictEqual(expected);
+    expect(findChoices(tiledLauncher(true, 32768), "sums")).toStrictEqual([
+      { variant: "norm_sums_workgroup", index: 0 },
+    ]);
+  });
+});
+
+describe("what runs without tuning", () => {
+  test("is no further tile", () => {
+    expect(standardChoice(tiledLauncher(true, 32768), "gemm").variant).toBe("gemm_tiled_f16");
+    expect(standardChoice(tiledLauncher(true, 16384), "gemm").variant).toBe("gemm_tiled_f32");
+  });
+
+  test("is the generated kernel where only further tiles fit", () => {
+    const poor = tiledLauncher(true, 8192);
+    expect(choices(poor)).toStrictEqual([
+      [furtherF16, 1],
+      [furtherF32, 1],
+    ]);
+    expect(standardChoice(poor, "gemm")).toBe(GENERATED_CHOICE);
+    expect(standardChoice(poor, "other")).toBe(GENERATED_CHOICE);
+  });
 });

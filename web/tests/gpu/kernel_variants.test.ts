@@ -240,6 +240,32 @@ test("what a bundle says of a class of adapters runs where nothing was found on 
   expect(selectVariant(table, "gemm", { ...known, choice: new Set(["gemm_tiled_f16"]) })).toBe(f16);
 });
 
+/** A tile for tuning alone, which takes less shared memory than the others. */
+const further = { ...tiled, shared_bytes: 5120, tile: "32x32x16, 4x4 a thread", tuning_only: true };
+
+test("a variant for tuning alone runs where it is preferred, and nowhere else", () => {
+  const tunable = { ...table, kernels: { gemm: [f16, tiled, small, further] } };
+  const choose = (
+    described: DescribedGpu,
+    choice: KernelChoice = "auto",
+    index?: number,
+  ): unknown => {
+    const preferences = new Map(
+      index === undefined ? [] : [["gemm", { variant: "gemm_tiled_f32", index }]],
+    );
+    const selection = { gpu: describeGpu(described), rules, choice, preferences };
+    return selectVariant(tunable, "gemm", selection);
+  };
+  expect(choose(gpu(), "auto", 2)).toBe(further);
+  expect(choose(gpu())).toBe(f16);
+  // Not even if the adapter lacks what all the others need, or if its kind is named.
+  const poor = gpu({}, 8192);
+  expect(choose(poor)).toBeUndefined();
+  expect(choose(poor, "auto", 2)).toBe(further);
+  expect(choose(poor, only("gemm_tiled_f32"))).toBeUndefined();
+  expect(choose(gpu({ isFallbackAdapter: true }), "auto", 2)).toBeUndefined();
+});
+
 describe("preferences that no rule refuses stay", () => {
   const weak = describeGpu(gpu({}, 16384, false));
   const [good, refused, generated] = [

@@ -33,6 +33,11 @@ class FlashBlock:
     result_thread_tile: tuple[int, int]
 
     @property
+    def label(self) -> str:
+        """Return the block in words, for reports."""
+        return f"{self.queries} queries, {self.keys} keys, {self.threads} threads"
+
+    @property
     def threads(self) -> int:
         """Return the threads of a workgroup."""
         rows, columns = self.score_thread_tile
@@ -96,11 +101,35 @@ def flash_blocks(head_dim: int) -> list[FlashBlock]:
     The last block needs no more threads and shared memory than every WebGPU adapter has.
     """
     timed = _TIMED.get(head_dim, ())
-    if head_dim % 8 or head_dim > _MAX_UNTIMED_HEAD_DIM:
+    if not _has_untimed_blocks(head_dim):
         return list(timed)
+    return [*timed, _block(head_dim, 32, (4, 4))]
+
+
+def further_flash_blocks(head_dim: int) -> list[FlashBlock]:
+    """Return blocks for tuning alone, beside those of :func:`flash_blocks`.
+
+    The first has half as many results in each thread, for GPUs of few registers; the second has
+    twice as many queries, which share the keys that are loaded, for GPUs of large workgroups.
+    """
+    if not _has_untimed_blocks(head_dim):
+        return []
+    return [_block(head_dim, 32, (2, 4)), _block(head_dim, 64, (4, 4))]
+
+
+def _has_untimed_blocks(head_dim: int) -> bool:
+    return head_dim % 8 == 0 and head_dim <= _MAX_UNTIMED_HEAD_DIM
+
+
+def _block(head_dim: int, queries: int, scores: tuple[int, int]) -> FlashBlock:
+    """Return a block of 32 keys, by its queries and the scores of a thread.
+
+    A thread computes scores of 4 keys, and results in as many rows: an eighth of each.
+    """
     slices = (n for n in range(VECTOR, _MAX_SLICE + 1, VECTOR) if head_dim % n == 0)
     value_keys = 32 if head_dim <= 40 else 16 if head_dim <= 128 else 8 if head_dim <= 160 else 4
-    return [*timed, FlashBlock(32, 32, max(slices), value_keys, (4, 4), (4, head_dim // 8))]
+    results = (scores[0], head_dim // 8)
+    return FlashBlock(queries, 32, max(slices), value_keys, scores, results)
 
 
 def flash_attention(problem: AttentionProblem, block: FlashBlock) -> Variant:

@@ -36,6 +36,12 @@ class SubgroupMatrixBlock:
     keys: int
 
     @property
+    def label(self) -> str:
+        """Return the block in words, for reports."""
+        rows = self.row_units * _UNIT
+        return f"{self.subgroups} subgroups of {rows} queries, {self.keys} keys"
+
+    @property
     def queries(self) -> int:
         """Return the queries of a workgroup."""
         return self.subgroups * self.row_units * _UNIT
@@ -85,6 +91,16 @@ def subgroup_matrix_block(problem: AttentionProblem) -> SubgroupMatrixBlock | No
     if problem.head_dim % VECTOR or problem.head_dim > _MAX_HEAD_DIM:
         return None
     return SubgroupMatrixBlock(4, 1, 32)
+
+
+def further_subgroup_matrix_blocks(problem: AttentionProblem) -> list[SubgroupMatrixBlock]:
+    """Return blocks for tuning alone, beside that of :func:`subgroup_matrix_block`.
+
+    The first loads each matrix of keys for 32 queries, the second takes little shared memory.
+    """
+    if subgroup_matrix_block(problem) is None:
+        return []
+    return [SubgroupMatrixBlock(2, 2, 32), SubgroupMatrixBlock(2, 1, 32)]
 
 
 def subgroup_matrix_attention(problem: AttentionProblem, block: SubgroupMatrixBlock) -> Variant:

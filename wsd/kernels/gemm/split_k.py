@@ -31,6 +31,17 @@ class SplitKTile(WorkgroupTile, Protocol):
         """Return the shared memory of a workgroup in bytes."""
 
 
+def describe_tile(tile: SplitKTile, shared: str) -> str:
+    """Return a tile in words: M x N x K, how its results are shared, and whether K is split.
+
+    Args:
+        tile: what one workgroup makes.
+        shared: what a thread or a subgroup makes of it.
+    """
+    split = f", split-K {tile.split_k}" if tile.split_k > 1 else ""
+    return f"{tile.m}x{tile.n}x{tile.k}, {shared}{split}"
+
+
 def can_split(problem: GemmProblem, tile_k: int, split_k: int) -> bool:
     """Tell whether k can be split into equal numbers of steps, with partial sums of at most 64 MiB.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from wsd.kernels.gemm.split_k import can_split, gemm_variant
+from wsd.kernels.gemm.split_k import can_split, describe_tile, gemm_variant
 from wsd.kernels.problem import GemmProblem
 from wsd.kernels.variant import F16, SUBGROUP_MATRIX, SUBGROUPS, Variant
 
@@ -39,6 +39,11 @@ class SubgroupMatrixTile:
     fragment: tuple[int, int, int] = (16, 16, 16)
     subgroup_size: int = 32
     split_k: int = 1
+
+    @property
+    def label(self) -> str:
+        """Return the tile in words, for reports."""
+        return describe_tile(self, f"{self.subgroups_m}x{self.subgroups_n} subgroups")
 
     @property
     def subgroups(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsd.kernels.gemm.split_k import can_split, gemm_variant
+from wsd.kernels.gemm.split_k import can_split, describe_tile, gemm_variant
 from wsd.kernels.problem import GemmProblem
 from wsd.kernels.variant import VECTOR, Variant
 
@@ -31,6 +31,11 @@ class GemmTile:
     thread_m: int
     thread_n: int
     split_k: int = 1
+
+    @property
+    def label(self) -> str:
+        """Return the tile in words, for reports."""
+        return describe_tile(self, f"{self.thread_m}x{self.thread_n} a thread")
 
     @property
     def threads_m(self) -> int:
