@@ -312,6 +312,8 @@ export interface KernelChoice {
   variant: string;
   /** Which of the kernel's variants of that name it is, from 0. */
   index: number;
+  /** What a workgroup of it computes at a time, in words; missing for variants without. */
+  tile?: string;
 }
 
 /** The whole file. */
