@@ -124,6 +124,25 @@ def assert_drawn(drawn, expected):
 
 
 @pytest.mark.full
+def test_what_is_found_is_kept_and_applied_and_removed(small):
+    small("load", SMALL, OPTIONS)
+    found = small("tune", {"seconds": 2})["report"]
+    assert found["choices"]
+    assert found["kept"]
+    ran = small("variants")
+    drawn = small("draw", REQUEST.prompt, DRAWN)
+    small("unload")
+    small("load", SMALL, OPTIONS)
+    assert small("variants") == ran
+    again = small("draw", REQUEST.prompt, DRAWN)
+    assert again["latents"] == drawn["latents"]
+    small("unload")
+    assert small("tunings") == [1]
+    small("purge", SMALL)
+    assert small("tunings") == []
+
+
+@pytest.mark.exhaustive
 def test_what_is_found_is_drawn_with_and_kept_and_applied_and_removed(broad, call):
     expected = broad[1]
     call("load", MANIFEST, OPTIONS)
