@@ -6,13 +6,16 @@ import type { KernelLauncher } from "./kernel_launcher";
 import type { Variant } from "./kernel_table";
 import { allowedVariants, findVariant, GENERATED_CHOICE, runsUntuned } from "./kernel_variants";
 
+/** A bundle's variants, and how those that run are selected on a GPU. */
+type Selected = Pick<KernelLauncher, "table" | "selection">;
+
 /**
  * What may run in a kernel on this GPU besides the generated one, in the table's order.
  *
  * Of a kind that comes behind the one that runs, no tiles for tuning alone are tried: float32, for
  * example, where float16 may run. It is rarely faster, and each candidate takes time.
  */
-export function findChoices({ table, selection }: KernelLauncher, kernel: string): VariantChoice[] {
+export function findChoices({ table, selection }: Selected, kernel: string): VariantChoice[] {
   const counts = new Map<string, number>();
   const allowed = allowedVariants(table, kernel, selection);
   const variants = table.kernels[kernel] ?? [];
@@ -39,9 +42,9 @@ function findKindsBehind(
 }
 
 /** What runs in a kernel unless something else is preferred. */
-export function standardChoice(launcher: KernelLauncher, kernel: string): VariantChoice {
-  const variants = launcher.table.kernels[kernel] ?? [];
-  return chooseStandard(variants, findChoices(launcher, kernel));
+export function standardChoice(selected: Selected, kernel: string): VariantChoice {
+  const variants = selected.table.kernels[kernel] ?? [];
+  return chooseStandard(variants, findChoices(selected, kernel));
 }
 
 /** Which of some choices runs unless something else is preferred. */
@@ -54,7 +57,7 @@ export function chooseStandard(
 
 /** The variant that a choice names; undefined for the generated kernel. */
 export function variantOf(
-  { table }: KernelLauncher,
+  { table }: Selected,
   kernel: string,
   choice: VariantChoice,
 ): Variant | undefined {

@@ -2,12 +2,10 @@ import { describe, expect, test } from "vitest";
 
 import type { VariantChoice } from "../../src/api/tuning";
 import { findChoices, standardChoice, variantOf } from "../../src/gpu/kernel_candidates";
-import { KernelLauncher } from "../../src/gpu/kernel_launcher";
 import type { KernelTable, Variant } from "../../src/gpu/kernel_table";
-import type { KernelChoice } from "../../src/gpu/kernel_variants";
+import type { KernelChoice, Selection } from "../../src/gpu/kernel_variants";
 import { GENERATED_CHOICE } from "../../src/gpu/kernel_variants";
 import { describeGpu, readRules } from "../../src/gpu/selection_rules";
-import type { GpuContext } from "../../src/gpu/tvm/gpu_context";
 
 const f32: Variant = {
   ...{ name: "gemm_tiled_f32", problem: "gemm", features: [], threads: 128, shared_bytes: 15360 },
@@ -28,11 +26,13 @@ const TABLE: KernelTable = {
   kernels: { gemm: [f16, f32, furtherF16, furtherF32], sums: [sums] },
 };
 
-function launcher(
-  hasF16: boolean,
-  sharedBytes: number,
-  choice: KernelChoice = "auto",
-): KernelLauncher {
+interface Selected {
+  table: KernelTable;
+  selection: Selection;
+}
+
+/** How variants are selected on a GPU with or without f16, and with some shared memory. */
+function select(hasF16: boolean, sharedBytes: number, choice: KernelChoice = "auto"): Selected {
   const gpu = describeGpu({
     features: hasF16 ? ["shader-f16"] : [],
     limits: {
@@ -41,30 +41,29 @@ function launcher(
     },
     info: {},
   });
-  // Nothing is compiled here.
-  return new KernelLauncher({} as GpuContext, TABLE, { gpu, rules: readRules({}).kernels, choice });
+  return { table: TABLE, selection: { gpu, rules: readRules({}).kernels, choice } };
 }
 
 /** Each choice's variant, and which of its name it is. */
-function choices(of: KernelLauncher): (Variant | number | undefined)[][] {
+function choices(of: Selected): (Variant | number | undefined)[][] {
   return findChoices(of, "gemm").map((choice) => [variantOf(of, "gemm", choice), choice.index]);
 }
 
 describe("what may run in a kernel", () => {
   test("are further tiles of the kind that runs, but not of kinds behind it", () => {
-    expect(choices(launcher(true, 32768))).toStrictEqual([
+    expect(choices(select(true, 32768))).toStrictEqual([
       [f16, 0],
       [f32, 0],
       [furtherF16, 1],
     ]);
-    expect(choices(launcher(false, 32768))).toStrictEqual([
+    expect(choices(select(false, 32768))).toStrictEqual([
       [f32, 0],
       [furtherF32, 1],
     ]);
   });
 
   test("are those of faster kinds too, of which the GPU lacks what the default one needs", () => {
-    expect(choices(launcher(true, 16384))).toStrictEqual([
+    expect(choices(select(true, 16384))).toStrictEqual([
       [f32, 0],
       [furtherF16, 1],
       [furtherF32, 1],
@@ -72,10 +71,10 @@ describe("what may run in a kernel", () => {
   });
 
   test("is told with its tile, if it has one", () => {
-    const [first] = findChoices(launcher(true, 32768), "gemm");
+    const [first] = findChoices(select(true, 32768), "gemm");
     const expected: VariantChoice = { variant: "gemm_tiled_f16", index: 0, tile: f16.tile };
     expect(first).toStrictEqual(expected);
-    expect(findChoices(launcher(true, 32768), "sums")).toStrictEqual([
+    expect(findChoices(select(true, 32768), "sums")).toStrictEqual([
       { variant: "norm_sums_workgroup", index: 0 },
     ]);
   });
@@ -83,12 +82,12 @@ describe("what may run in a kernel", () => {
 
 describe("what runs without tuning", () => {
   test("is no further tile", () => {
-    expect(standardChoice(launcher(true, 32768), "gemm").variant).toBe("gemm_tiled_f16");
-    expect(standardChoice(launcher(true, 16384), "gemm").variant).toBe("gemm_tiled_f32");
+    expect(standardChoice(select(true, 32768), "gemm").variant).toBe("gemm_tiled_f16");
+    expect(standardChoice(select(true, 16384), "gemm").variant).toBe("gemm_tiled_f32");
   });
 
   test("is the generated kernel where only further tiles fit", () => {
-    const poor = launcher(true, 8192);
+    const poor = select(true, 8192);
     expect(choices(poor)).toStrictEqual([
       [furtherF16, 1],
       [furtherF32, 1],
