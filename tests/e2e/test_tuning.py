@@ -21,7 +21,6 @@ from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, roun
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.kernels.choice import GENERATED
 from wsd.kernels.registry import GEMM_TILED_F32
-from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.kernel_choices import VERSION
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR
@@ -53,12 +52,11 @@ def broad(tmp_path_factory):
 
 
 def keep_for_tuning(library):
-    """Return a library of which the one GEMM that the adapter can run is for tuning alone."""
+    """Return a library whose tiles of one kind are all for tuning alone, as further tiles are."""
     table = copy.deepcopy(library.variants)
-    marked = [v for found in table["kernels"].values() for v in found if v["name"] == TILED][1::2]
+    marked = [v for found in table["kernels"].values() for v in found if v["name"] == TILED]
     assert len(marked) > 5
     for variant in marked:
-        assert variant["shared_bytes"] <= BASELINE_MAX_SHARED_BYTES
         variant["tuning_only"] = True
     return replace(library, variants=table)
 

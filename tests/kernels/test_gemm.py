@@ -155,11 +155,6 @@ def test_tiled_convolution_of_int4(kernel_host, conv):
     check(kernel_host, lambda p: tiled_gemm(p, TILES[-1]), problem, 1e-6)
 
 
-# Software adapters have too little shared memory for the largest tile: here with half of its rows,
-# so that each thread computes the same.
-FURTHER_F32 = [*TILES_F32, GemmTile(64, 128, 16, 16, 8)]
-
-
 def further(tiles):
     """Return each tile with linear layers of each weights, and with each convolution.
 
@@ -191,7 +186,7 @@ def need_shared_memory(host, variant):
         pytest.skip(f"not run: the adapter has less than {variant.shared_bytes} bytes to share")
 
 
-@pytest.mark.parametrize(("tile", "problem"), further(FURTHER_F32))
+@pytest.mark.parametrize(("tile", "problem"), further(TILES_F32))
 def test_further_tiles_of_f32(kernel_host, tile, problem):
     assert fits(problem, tile)
     need_shared_memory(kernel_host, tiled_gemm(problem, tile))

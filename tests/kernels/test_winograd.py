@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from emulated import emulated
-from test_gemm import FURTHER_F32, check, make_operands, multiply, need_shared_memory
+from test_gemm import check, make_operands, multiply, need_shared_memory
 
 from matches import GOLDEN, read_problem
 from wsd.evaluate.metrics import relative_error
@@ -20,7 +20,7 @@ from wsd.kernels.gemm.f16 import F16Tile
 from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile
 from wsd.kernels.gemm.tiled import GemmTile
 from wsd.kernels.problem import Conv2d, GemmProblem
-from wsd.kernels.tuning.further_tiles import TILES_F16, TILES_MATRIX
+from wsd.kernels.tuning.further_tiles import TILES_F16, TILES_F32, TILES_MATRIX
 
 ODD = Conv2d(2, 9, 7, 32, 9, 7, 3, 1, 1)
 # 169 tiles, which are more than the 128 that a chunk has at least.
@@ -93,7 +93,7 @@ def test_f32_of_stored_weights(kernel_host, weights):
             marks=pytest.mark.full if name == "upsample and cut" else pytest.mark.exhaustive,
             id=f"{name}-{tile.label}",
         )
-        for tile in FURTHER_F32
+        for tile in TILES_F32
         for name, conv in CONVS.items()
     ],
 )

@@ -8,13 +8,16 @@ import type { Variant } from "./kernel_table";
 import type { GpuContext } from "./tvm/gpu_context";
 import { allowedVariants, findVariant, GENERATED_CHOICE, runsUntuned } from "./kernel_variants";
 
+/** A bundle's variants, and how those that run are selected on a GPU. */
+type Selected = Pick<KernelLauncher, "table" | "selection">;
+
 /**
  * What may run in a kernel on this GPU besides the generated one, in the table's order.
  *
  * Of a kind that comes behind the one that runs, no tiles for tuning alone are tried: float32, for
  * example, where float16 may run. It is rarely faster, and each candidate takes time.
  */
-export function findChoices({ table, selection }: KernelLauncher, kernel: string): VariantChoice[] {
+export function findChoices({ table, selection }: Selected, kernel: string): VariantChoice[] {
   const counts = new Map<string, number>();
   const allowed = allowedVariants(table, kernel, selection);
   const variants = table.kernels[kernel] ?? [];
@@ -44,19 +47,19 @@ function findKindsBehind(
  * Whether a variant that is written by hand may run in any kernel. On adapters that compute on the
  * processor rules refuse all of them.
  */
-export function allowsWritten({ table, selection }: KernelLauncher): boolean {
+export function allowsWritten({ table, selection }: Selected): boolean {
   return Object.keys(table.kernels).some((kernel) =>
     allowedVariants(table, kernel, selection).some(({ problem }) => problem !== GENERATED),
   );
 }
 
 /** What runs in a kernel unless something else was found on this GPU. */
-export function standardChoice(launcher: KernelLauncher, kernel: string): VariantChoice {
-  const { choice, standard } = launcher.selection;
+export function standardChoice(selected: Selected, kernel: string): VariantChoice {
+  const { choice, standard } = selected.selection;
   const known = choice === AUTO ? standard?.get(kernel) : undefined;
   if (known !== undefined) return known;
-  const variants = launcher.table.kernels[kernel] ?? [];
-  const untuned = findChoices(launcher, kernel).find((each) =>
+  const variants = selected.table.kernels[kernel] ?? [];
+  const untuned = findChoices(selected, kernel).find((each) =>
     runsUntuned(findVariant(variants, each)!),
   );
   return untuned ?? GENERATED_CHOICE;
@@ -64,7 +67,7 @@ export function standardChoice(launcher: KernelLauncher, kernel: string): Varian
 
 /** The variant that a choice names; undefined for the generated kernel. */
 export function variantOf(
-  { table }: KernelLauncher,
+  { table }: Selected,
   kernel: string,
   choice: VariantChoice,
 ): Variant | undefined {

@@ -10,12 +10,15 @@ import {
   standardChoice,
   variantOf,
 } from "../../src/gpu/kernel_candidates";
-import { KernelLauncher } from "../../src/gpu/kernel_launcher";
 import type { KernelTable, Variant } from "../../src/gpu/kernel_table";
 import type { KernelChoice, Preferences, Selection } from "../../src/gpu/kernel_variants";
 import { GENERATED_CHOICE } from "../../src/gpu/kernel_variants";
 import { describeGpu, readRules } from "../../src/gpu/selection_rules";
-import type { GpuContext } from "../../src/gpu/tvm/gpu_context";
+
+interface Selected {
+  table: KernelTable;
+  selection: Selection;
+}
 
 /** A GPU with so many bytes left; it says what it was asked for. */
 function gpuWith(room: number): { device: GPUDevice; sizes: number[]; held: () => number } {
@@ -73,12 +76,12 @@ const LIMITS = {
   maxComputeWorkgroupStorageSize: 16384,
 };
 
-/** A launcher on an adapter of a vendor; nothing is launched. */
-function launcher(
+/** How variants are selected on an adapter of a vendor. */
+function selectOf(
   vendor: "google" | "nvidia",
   standard?: Preferences,
-  choice: Selection["choice"] = "auto",
-): KernelLauncher {
+  choice: KernelChoice = "auto",
+): Selected {
   const architecture = vendor === "google" ? "swiftshader" : "hopper";
   const description = vendor === "google" ? "SwiftShader driver" : "NVIDIA H200";
   const gpu = describeGpu({
@@ -88,23 +91,23 @@ function launcher(
   });
   const { kernels: rules } = readRules({});
   const table = { heads: [], bodies: [], bytes: {}, kernels: { gemm: [tiled, tiled, tuned] } };
-  return { table, selection: { gpu, rules, choice, standard } } as unknown as KernelLauncher;
+  return { table, selection: { gpu, rules, choice, standard } };
 }
 
 test("on an adapter that computes on the processor no written variant may run", () => {
-  expect(allowsWritten(launcher("google"))).toBe(false);
-  expect(findChoices(launcher("google"), "gemm")).toEqual([{ variant: "tuned", index: 0 }]);
-  expect(allowsWritten(launcher("nvidia"))).toBe(true);
+  expect(allowsWritten(selectOf("google"))).toBe(false);
+  expect(findChoices(selectOf("google"), "gemm")).toEqual([{ variant: "tuned", index: 0 }]);
+  expect(allowsWritten(selectOf("nvidia"))).toBe(true);
 });
 
 test("what the bundle says runs unless something else is found, but where kernels were named", () => {
   const second = { variant: "gemm_tiled_f32", index: 1 };
   const known = new Map([["gemm", second]]);
   const first = { variant: "gemm_tiled_f32", index: 0 };
-  expect(standardChoice(launcher("nvidia"), "gemm")).toEqual(first);
-  expect(standardChoice(launcher("nvidia", known), "gemm")).toEqual(second);
-  expect(standardChoice(launcher("nvidia", known, new Set([tiled.name])), "gemm")).toEqual(first);
-  expect(standardChoice(launcher("nvidia", known), "other").variant).toBe("generated");
+  expect(standardChoice(selectOf("nvidia"), "gemm")).toEqual(first);
+  expect(standardChoice(selectOf("nvidia", known), "gemm")).toEqual(second);
+  expect(standardChoice(selectOf("nvidia", known, new Set([tiled.name])), "gemm")).toEqual(first);
+  expect(standardChoice(selectOf("nvidia", known), "other").variant).toBe("generated");
 });
 
 const f32: Variant = {
@@ -126,11 +129,8 @@ const TABLE: KernelTable = {
   kernels: { gemm: [f16, f32, furtherF16, furtherF32], sums: [sums] },
 };
 
-function tiledLauncher(
-  hasF16: boolean,
-  sharedBytes: number,
-  choice: KernelChoice = "auto",
-): KernelLauncher {
+/** How variants are selected on a GPU with or without f16, and with some shared memory. */
+function select(hasF16: boolean, sharedBytes: number, choice: KernelChoice = "auto"): Selected {
   const gpu = describeGpu({
     features: hasF16 ? ["shader-f16"] : [],
     limits: {
@@ -139,30 +139,29 @@ function tiledLauncher(
     },
     info: {},
   });
-  // Nothing is compiled here.
-  return new KernelLauncher({} as GpuContext, TABLE, { gpu, rules: readRules({}).kernels, choice });
+  return { table: TABLE, selection: { gpu, rules: readRules({}).kernels, choice } };
 }
 
 /** Each choice's variant, and which of its name it is. */
-function choices(of: KernelLauncher): (Variant | number | undefined)[][] {
+function choices(of: Selected): (Variant | number | undefined)[][] {
   return findChoices(of, "gemm").map((choice) => [variantOf(of, "gemm", choice), choice.index]);
 }
 
 describe("what may run in a kernel", () => {
   test("are further tiles of the kind that runs, but not of kinds behind it", () => {
-    expect(choices(tiledLauncher(true, 32768))).toStrictEqual([
+    expect(choices(select(true, 32768))).toStrictEqual([
       [f16, 0],
       [f32, 0],
       [furtherF16, 1],
     ]);
-    expect(choices(tiledLauncher(false, 32768))).toStrictEqual([
+    expect(choices(select(false, 32768))).toStrictEqual([
       [f32, 0],
       [furtherF32, 1],
     ]);
   });
 
   test("are those of faster kinds too, of which the GPU lacks what the default one needs", () => {
-    expect(choices(tiledLauncher(true, 16384))).toStrictEqual([
+    expect(choices(select(true, 16384))).toStrictEqual([
       [f32, 0],
       [furtherF16, 1],
       [furtherF32, 1],
@@ -170,10 +169,10 @@ describe("what may run in a kernel", () => {
   });
 
   test("is told with its tile, if it has one", () => {
-    const [first] = findChoices(tiledLauncher(true, 32768), "gemm");
+    const [first] = findChoices(select(true, 32768), "gemm");
     const expected: VariantChoice = { variant: "gemm_tiled_f16", index: 0, tile: f16.tile };
     expect(first).toStrictEqual(expected);
-    expect(findChoices(tiledLauncher(true, 32768), "sums")).toStrictEqual([
+    expect(findChoices(select(true, 32768), "sums")).toStrictEqual([
       { variant: "norm_sums_workgroup", index: 0 },
     ]);
   });
@@ -181,12 +180,12 @@ describe("what may run in a kernel", () => {
 
 describe("what runs without tuning", () => {
   test("is no further tile", () => {
-    expect(standardChoice(tiledLauncher(true, 32768), "gemm").variant).toBe("gemm_tiled_f16");
-    expect(standardChoice(tiledLauncher(true, 16384), "gemm").variant).toBe("gemm_tiled_f32");
+    expect(standardChoice(select(true, 32768), "gemm").variant).toBe("gemm_tiled_f16");
+    expect(standardChoice(select(true, 16384), "gemm").variant).toBe("gemm_tiled_f32");
   });
 
   test("is the generated kernel where only further tiles fit", () => {
-    const poor = tiledLauncher(true, 8192);
+    const poor = select(true, 8192);
     expect(choices(poor)).toStrictEqual([
       [furtherF16, 1],
       [furtherF32, 1],
