@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lora_pages import read_picture, served_with_tools
-from pages import browser_program
+from pages import before_worker, browser_program
 from speck import BROAD, SPECK
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.kernel_choices import serialize_kernels
@@ -62,10 +62,15 @@ def keep_for_tuning(library):
 
 
 @contextmanager
-def opened(bundle, visitor):
-    """Yield a function that calls one of ``web/tests/browser/tuning.ts`` in a page."""
+def opened(bundle, visitor, fault=None):
+    """Yield a function that calls one of ``web/tests/browser/tuning.ts`` in a page.
+
+    Its workers have a fault of ``web/tests/browser/faults``, if one is named.
+    """
     with served_with_tools(bundle) as address:
         page = visitor.new_page()
+        if fault:
+            before_worker(page, fault)
         page.goto(address + "blank.html")
         page.set_default_timeout(0)
         page.evaluate(f"() => {{ {browser_program('tuning')} }}")
@@ -302,6 +307,32 @@ def test_nothing_is_tuned_in_idle_time_on_an_adapter_that_computes_on_the_proces
     assert set(small("variants")) == {GENERATED}
     assert small("tunings") == [0]
     small("unload")
+
+
+@pytest.mark.exhaustive
+def test_a_gpu_that_tuning_lost_is_not_tuned_by_itself_again(speck, visitor):
+    with opened(speck[0], visitor, "device_loss") as call:
+        call("loadIdle", SMALL, OPTIONS)
+        first = call("draw", REQUEST.prompt, DRAWN)
+        call("loseAmidSlice")
+        # The next picture is drawn all the same.
+        second = call("draw", REQUEST.prompt, DRAWN)
+        pixels, expected = (np.array(drawn["pixels"], int) for drawn in (second, first))
+        assert expected.std() > 5
+        assert np.abs(pixels - expected).max() <= 1
+        call("unload")
+        call("loadIdle", SMALL, OPTIONS)
+        call("draw", REQUEST.prompt, DRAWN)
+        [report] = call("slices", 1)
+        assert report["complete"]
+        assert report["functions"] == []
+        # Whoever asks for it tunes it, and takes that back.
+        assert call("tune", {"seconds": 0.001})["report"]["choices"]
+        call("unload")
+        call("loadIdle", SMALL, OPTIONS)
+        call("draw", REQUEST.prompt, DRAWN)
+        assert not call("slices", 1)[0]["complete"]
+        call("unload")
 
 
 @pytest.mark.exhaustive

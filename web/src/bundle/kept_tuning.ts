@@ -10,6 +10,8 @@ export interface Tuning {
   /** Kernel → what was found to be the fastest in it. */
   choices: Record<string, VariantChoice>;
   functions: TunedFunction[];
+  /** Whether the GPU was lost, or had no room, while it was tuned by itself: then it is not tried again. */
+  lost?: boolean | undefined;
 }
 
 /** A tuning as it is kept, with what it is of besides the GPU and the table, which its key names. */
@@ -50,14 +52,14 @@ export async function readTuning(
 export async function keepTuning(
   manifest: Manifest,
   gpu: GpuNames,
-  { choices, functions }: Tuning,
+  { choices, functions, lost }: Tuning,
   cache: FileCache,
 ): Promise<boolean> {
   const key = await tuningKey(manifest, gpu);
   if (key === undefined) return false;
   const browser = navigator.userAgent;
   const library = manifest.library.sha256;
-  const kept: KeptTuning = { version: VERSION, library, browser, choices, functions };
+  const kept: KeptTuning = { version: VERSION, library, browser, choices, functions, lost };
   const data = new TextEncoder().encode(JSON.stringify(kept));
   await cache.write(key, data.buffer).catch(() => undefined);
   // What an earlier call kept may lie there still.

@@ -135,10 +135,22 @@ export async function tuneSlice(stages: Stages, signal: AbortSignal): Promise<Tu
   return tuneFunctions(stages, entries, options, () => undefined, signal);
 }
 
+/**
+ * Note that the GPU was lost while a slice ran, or had no room, so that it does not happen at each visit.
+ * A call of {@link tuneModel} that ends well takes it back.
+ */
+export async function keepLoss({ model, files }: Stages): Promise<void> {
+  const { manifest, identity, launcher } = model;
+  if (launcher?.selection.choice !== AUTO) return;
+  const known = await readTuning(manifest, identity, files.cache);
+  const tuning = { choices: {}, functions: [], ...known, lost: true };
+  await keepTuning(manifest, identity, tuning, files.cache);
+}
+
 /** Tune functions in their order, as far as the time allows. */
 async function tuneFunctions(
   { model, files, bring }: Stages,
-  entries: readonly EntryPoint[],
+  functionsToTune: readonly EntryPoint[],
   { seconds, again, slice }: { seconds: number; again: boolean; slice: boolean },
   report: OnStage,
   signal: AbortSignal,
@@ -161,6 +173,7 @@ async function tuneFunctions(
   states.set(model, state);
   const { tuning } = state;
   if (again) state.begun.clear();
+  const entries = slice && tuning.lost === true ? [] : functionsToTune;
   const budget = new Budget(seconds * 1000, (spent, total) =>
     report({ stage: "tune", loaded: spent, total }),
   );
@@ -182,7 +195,10 @@ async function tuneFunctions(
     } finally {
       if (model.runtime.failure === undefined) trimLauncher(launcher);
     }
-    if (!slice) state.kept = await keep();
+    if (!slice) {
+      tuning.lost = undefined;
+      state.kept = await keep();
+    }
   }
   budget.finish();
   const { functions, choices } = tuning;

@@ -18,8 +18,8 @@ import type {
   Usage,
 } from "../api/types";
 import type { Manifest, Size } from "../bundle/manifest";
-import { tuneModel, tuneSlice } from "../diagnostics/tune";
-import type { Pipeline } from "../pipeline";
+import { keepLoss, tuneModel, tuneSlice } from "../diagnostics/tune";
+import type { Pipeline, Stages } from "../pipeline";
 import type { Inversion } from "../pipeline/inversion";
 import type { GenerationRequest, RequestTexts } from "../pipeline/generation_request";
 import { ProgressMeter } from "../pipeline/progress_meter";
@@ -211,9 +211,19 @@ export class WorkerPipeline {
   /** Tune for about a second while nothing else is to be done; see `tuneSlice`. */
   async tuneSlice(call: number): Promise<TuneReport> {
     // A model that is loaded anew because a slice has no room would be slower than before.
-    return this.cancellable(call, (signal) =>
-      this.pipeline.withStages((stages) => tuneSlice(stages, signal)),
-    );
+    return this.cancellable(call, async (signal) => {
+      let used: Stages | undefined;
+      try {
+        return await this.pipeline.withStages((stages) => {
+          // A GPU that was lost before was not lost by this.
+          if (stages.model.runtime.failure === undefined) used = stages;
+          return tuneSlice(stages, signal);
+        });
+      } catch (error) {
+        if (used?.model.runtime.failure !== undefined) await keepLoss(used);
+        throw error;
+      }
+    });
   }
 
   async usage(call: number): Promise<Usage> {

@@ -77,6 +77,13 @@ async function drawBetween(
   return { pixels: [...image.data], latents: [...latents], variants, waited };
 }
 
+/** Lose the GPU (faults/device_loss.ts) while a slice runs. */
+async function loseAmidSlice(): Promise<void> {
+  await slices(reports.length + 1);
+  await new Promise((done) => setTimeout(done, 600)); // the pause between slices is shorter
+  new BroadcastChannel("lose-device").postMessage(0);
+}
+
 /** What a call that must fail throws. */
 async function refusal(options: object): Promise<{ name: string; hint: string | undefined }> {
   try {
@@ -120,6 +127,6 @@ async function unload(): Promise<void> {
 Object.assign(globalThis, {
   wsdTuning: {
     ...{ load, draw, tune, refusal, tuneAborted, variants, tunings, purge, unload },
-    ...{ loadIdle, slices, drawBetween },
+    ...{ loadIdle, slices, drawBetween, loseAmidSlice },
   },
 });
