@@ -48,6 +48,7 @@ FAULTY = ROOT / "out" / "wgsl"
 
 _PROBLEMS = {name: problem for problem, name in PROBLEM_NAMES.items()}
 _KEY = re.compile(r"(?:linear|conv(\d+)s(\d+)) (\d+)x(\d+)x(\d+) (\w+)")
+_NUMBER = re.compile(r"(?<![\w.])\d[\w.]*")
 _EPILOGUES = {
     "value": (),
     "(value + e0[n])": ("bias",),
@@ -167,17 +168,22 @@ def _list_norm_problems() -> Iterator[NormSumsProblem]:
 
 
 def list_shaders(problems: Iterable[Problem]) -> list[Shader]:
-    """Return the distinct shaders of all variants of some problems."""
-    found: dict[tuple[str, tuple[str, ...]], Shader] = {}
+    """Return the distinct shaders of all variants of some problems.
+
+    Of variants for tuning alone, shaders count as one if their heads differ in numbers alone: the
+    tiles, on which limits depend, are in their bodies.
+    """
+    found: dict[tuple[str, str, tuple[str, ...]], Shader] = {}
     for problem in dict.fromkeys(problems):
         for variant in select_variants(problem):
             for number, launch in enumerate(variant.launches):
-                code = launch.head + launch.body
-                if (code, variant.features) not in found:
+                head = _NUMBER.sub("0", launch.head) if variant.tuning_only else launch.head
+                place = (head, launch.body, variant.features)
+                if place not in found:
                     name = f"{variant.name}, launch {number}, {problem}"
-                    found[code, variant.features] = Shader(
-                        name, code, variant.features, _fits_default_limits(variant)
-                    )
+                    code = launch.head + launch.body
+                    fits = _fits_default_limits(variant)
+                    found[place] = Shader(name, code, variant.features, fits)
     return list(found.values())
 
 
