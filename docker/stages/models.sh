@@ -56,8 +56,11 @@ for entry in $(echo "$MODELS" | tr ',' ' '); do
     set -- "$@" "/bundles/$name-$dtype"
   done
 done
-# A build computes in one thread for the most part. Of large models there may be memory for one.
-xargs --no-run-if-empty --max-args 2 --max-procs "$(nproc)" sh "$0" < /small
+# A build computes in one thread for the most part, and that of a small model takes up to 3 GB. Of large
+# models there may be memory for one.
+jobs=$(awk -v most="$(nproc)" '/^MemAvailable/ { fit = int($2 / 3e6) }
+  END { print fit < 1 ? 1 : (fit < most ? fit : most) }' /proc/meminfo)
+xargs --no-run-if-empty --max-args 2 --max-procs "$jobs" sh "$0" < /small
 xargs --no-run-if-empty --max-args 2 sh "$0" < /large
 wsd join "$@" --layout "$LAYOUT" --out /bundle
 wsd verify /bundle

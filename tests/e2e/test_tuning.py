@@ -21,6 +21,7 @@ from wsd.evaluate.diffusers_reference import draw_reference, load_pipeline, roun
 from wsd.evaluate.metrics import psnr, relative_error
 from wsd.kernels.choice import GENERATED
 from wsd.kernels.registry import GEMM_TILED_F32
+from wsd.kernels.variant import FEATURES
 from wsd.runtime.request import GenerationRequest
 from wsd.spec.kernel_choices import VERSION
 from wsd.spec.tolerances import LATENTS_TOLERANCE, PICTURE_PSNR
@@ -81,7 +82,8 @@ def opened(bundle, visitor, fault=None):
 
 def table_of(library, adapter_class, choices):
     return {
-        "model": SPECK.name, "dtype": "f32", "adapter_class": adapter_class, "adapter": {},
+        "model": SPECK.name, "dtype": "f32", "adapter_class": adapter_class,
+        "adapter": {"features": " ".join(FEATURES)},
         "kernels": sha256_bytes(serialize_kernels(library.variants)),
         "library": sha256_file(library.wasm), "gain": 1.1, "complete": True, "choices": choices,
     }  # fmt: skip

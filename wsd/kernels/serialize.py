@@ -70,7 +70,7 @@ class KernelTable(TypedDict):
         version: of the format.
         heads: texts in which kernels of one body differ; the launches of a variant share some.
         bodies: texts that kernels share.
-        kernels: kernel name → its variants, the fastest first, those for tuning alone last.
+        kernels: kernel name → its variants, the fastest first, those for tuning alone behind them.
         bytes: kernel name → bytes that one call reads and writes, of every kernel.
     """
 

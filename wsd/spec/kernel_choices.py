@@ -43,7 +43,11 @@ class ChoiceTable(Entry):
     adapter_class: str
     """Vendor and architecture, as ``adapter_class`` of ``wsd/kernels/variant.py`` writes them."""
     adapter: dict[str, str]
-    """Vendor, architecture, device and description of the adapter."""
+    """Vendor, architecture, device and description of the adapter, and its ``features``.
+
+    Features are those that variants may need, separated by spaces. Pages with others pass the
+    table over: what was lacking may be faster.
+    """
     gain: float
     """How many times as fast a picture of the model's default steps is, without the host's time."""
     complete: bool

@@ -687,6 +687,7 @@ export class StableDiffusionPipeline {
     try {
       return await this.#calls.run(signal, async (cancelled) => {
         await stopped;
+        throwIfAborted(cancelled); // the model may have been unloaded meanwhile
         return turn(async (work) => {
           const worker = await this.#ready(progress.phase(LOADING_SHARE), cancelled);
           const report = Comlink.proxy(reporting(progress.phase()));

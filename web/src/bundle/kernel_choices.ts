@@ -8,13 +8,19 @@ import type { ChoiceTable, KernelChoices } from "./manifest";
  *
  * @param text of the file that the manifest's `kernel_choices` names.
  * @param classes those of the adapter at hand, as rules know them.
- * @returns undefined if there is no table for them, or the file is of a newer version.
+ * @param features those that it has, separated by spaces, as a table's `adapter` has them.
+ * @returns undefined if there is no table for them, or the file is of a newer version. Nor is a table taken
+ *   where the adapter has a feature that was lacking when it was made: that may be faster.
  */
 export function readChoices(
   text: string,
   classes: readonly string[],
+  features: string,
 ): ChoiceTable["choices"] | undefined {
   const { version, tables } = JSON.parse(text) as KernelChoices;
   if ((version as number) !== CHOICES_VERSION) return undefined;
-  return tables.find((table) => classes.includes(table.adapter_class))?.choices;
+  const found = tables.find((table) => classes.includes(table.adapter_class));
+  const known = found?.adapter.features?.split(" ") ?? [];
+  const isWhole = features.split(" ").every((name) => name === "" || known.includes(name));
+  return isWhole ? found?.choices : undefined;
 }

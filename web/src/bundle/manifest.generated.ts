@@ -49,7 +49,12 @@ export interface ChoiceTable {
   library: string;
   /** Vendor and architecture, as `adapter_class` of `wsd/kernels/variant.py` writes them. */
   adapter_class: string;
-  /** Vendor, architecture, device and description of the adapter. */
+  /**
+   * Vendor, architecture, device and description of the adapter, and its `features`.
+   *
+   * Features are those that variants may need, separated by spaces. Pages with others pass the
+   * table over: what was lacking may be faster.
+   */
   adapter: Record<string, string>;
   /** How many times as fast a picture of the model's default steps is, without the host's time. */
   gain: number;

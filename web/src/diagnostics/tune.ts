@@ -25,6 +25,7 @@ import {
 } from "../gpu/kernel_candidates";
 import type { KernelLauncher } from "../gpu/kernel_launcher";
 import type { Variant } from "../gpu/kernel_table";
+import { runsUntuned } from "../gpu/kernel_variants";
 import type { Model, NamedTensors } from "../gpu/model";
 import type { Kernel } from "../gpu/tvm/gpu_context";
 import type { Tensor } from "../gpu/tvm/runtime";
@@ -66,6 +67,8 @@ const CLEAR = 0.8;
 /** The largest relative difference of a function's results that other kernels may make. */
 const LARGEST_DIFFERENCE = SELF_TEST_TOLERANCE.f16;
 
+/** Milliseconds of a kernel from which on a slice does not try everything in it. */
+const LONG_MS = 100;
 /** Seconds of a slice, without the function's calls that find and confirm what is fastest. */
 const SLICE_SECONDS = 1;
 
@@ -127,7 +130,8 @@ export async function tuneModel(
  */
 export async function tuneSlice(stages: Stages, signal: AbortSignal): Promise<TuneReport> {
   const { launcher, components } = stages.model;
-  const isWorth = launcher !== undefined && allowsWritten(launcher);
+  // Where stages come and go, there is no room for more.
+  const isWorth = launcher !== undefined && allowsWritten(launcher) && !components.offload;
   const entries = (isWorth ? findFunctions(stages.model) : []).filter(
     ({ component }) => component === null || components.has(component),
   );
@@ -414,7 +418,9 @@ class Tuner {
     const shares = (begun.shares ??= await this.findShares(units));
     // Units that another function's slice has decided meanwhile are left out, and none is added.
     const share = ({ calls: [first] }: TuningUnit): number => shares.get(first!.kernel) ?? 0;
-    const sorted = [...units].sort((one, other) => share(other) - share(one));
+    const sorted = units
+      .map((unit) => (this.slice ? this.withoutSlow(unit, share(unit) / unit.count) : unit))
+      .sort((one, other) => share(other) - share(one));
     const compile = async (unit: TuningUnit): Promise<readonly [TuningUnit, Compiled[]]> => [
       unit,
       // Compiling goes on in the GPU's process, and nobody waits for it.
@@ -426,6 +432,7 @@ class Tuner {
       if (budget.isOver() && timed > 0) return false;
       timed += 1;
       throwIfAborted(signal);
+      if (compiled.length === 0) continue;
       const candidates = await this.withoutInvalid(unit, compiled);
       const timer: Timer = {
         resolution: clock.resolution,
@@ -445,6 +452,22 @@ class Tuner {
       });
     }
     return true;
+  }
+
+  /**
+   * Leave out what may be many times as slow as what runs, where that takes long already: a picture would
+   * wait for it, and some systems end a GPU that computes for two seconds.
+   *
+   * @param milliseconds that what runs takes.
+   */
+  private withoutSlow(unit: TuningUnit, milliseconds: number): TuningUnit {
+    if (milliseconds < LONG_MS) return unit;
+    const isSafe = (choice: VariantChoice, index: number): boolean => {
+      const variant = variantOf(this.launcher, unit.calls[index]!.kernel, choice);
+      return variant !== undefined && runsUntuned(variant);
+    };
+    const [first, ...others] = unit.candidates;
+    return { ...unit, candidates: [first!, ...others.filter((each) => each.every(isSafe))] };
   }
 
   /** Time each unit once as it runs; returns for the first kernel of each its share of the function. */
@@ -479,6 +502,7 @@ class Tuner {
         return variant === undefined || this.compiled.has(name) || hasScratchFor(launcher, variant);
       }),
     );
+    throwIfAborted(signal); // a call of the model needs the room now
     const fits = rooms.every((room) => room);
     const compiled = await untilAborted(
       Promise.all(
@@ -530,6 +554,7 @@ class Tuner {
           for (const variant of variants) {
             if (variant !== undefined && !(await hasScratchFor(this.launcher, variant))) return [];
           }
+          throwIfAborted(this.signal); // a call of the model needs the room now
           const kernels = calls.map(({ kernel }, index) =>
             this.compile(kernel, variants[index], sources),
           );
@@ -540,7 +565,8 @@ class Tuner {
         }
       }),
     );
-    return compiled.flat();
+    // Others are compared with the first one.
+    return compiled[0]!.length === 0 ? [] : compiled.flat();
   }
 
   /** Return what is compiled of a variant, or of the generated kernel; else compile it. */

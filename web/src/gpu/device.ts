@@ -34,8 +34,14 @@ export interface Gpu {
   facts: GpuFacts;
 }
 
-/** Which GPU it is, as `GPUAdapterInfo` says it; texts are empty where the browser hides them. */
-export type AdapterIdentity = Record<"vendor" | "architecture" | "device" | "description", string>;
+/**
+ * Which GPU it is, as `GPUAdapterInfo` says it; texts are empty where the browser hides them. `features` are
+ * those that variants of kernels may need, separated by spaces: a flag of the browser may add some.
+ */
+export type AdapterIdentity = Record<
+  "vendor" | "architecture" | "device" | "description" | "features",
+  string
+>;
 
 /**
  * Request a device that meets the requirements.
@@ -65,7 +71,11 @@ export async function requestGpu(requirements: Requirements, least = requirement
   const { features: usable, limits: granted } = device;
   const facts = describeGpu({ features: usable, limits: granted, info: adapter.info });
   const described = describeAdapter(adapter);
-  const identity = { ...described, device: adapter.info.device };
+  const forKernels = KERNEL_FEATURES.filter((name) => usable.has(name));
+  const identity = {
+    ...{ ...described, device: adapter.info.device },
+    features: forKernels.join(" "),
+  };
   return { device, adapter: described, identity, facts };
 }
 

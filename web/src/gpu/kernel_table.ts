@@ -53,7 +53,7 @@ export interface KernelTable {
   heads: string[];
   /** Texts that kernels share. */
   bodies: string[];
-  /** Kernel name → its variants, the fastest first, those for tuning alone last. */
+  /** Kernel name → its variants, the fastest first, those for tuning alone behind them. */
   kernels: Record<string, Variant[]>;
   /** Kernel name → bytes that one call reads and writes. */
   bytes: Record<string, number>;

@@ -111,7 +111,7 @@ export class Model {
       const known = { gpu: facts, rules, choice };
       const [table, standard, found] = await Promise.all([
         fetchKernels(manifest, files, signal),
-        choice === AUTO ? fetchChoices(manifest, files, facts, signal) : undefined,
+        choice === AUTO ? fetchChoices(manifest, files, facts, identity, signal) : undefined,
         findPreferences({ manifest, files, options }, identity),
       ]);
       throwIfAborted(signal);
@@ -289,10 +289,11 @@ async function fetchChoices(
   { kernel_choices: entry }: Manifest,
   files: BundleFiles,
   { adapter }: GpuFacts,
+  { features }: AdapterIdentity,
   signal?: AbortSignal,
 ): Promise<Preferences | undefined> {
   if (entry === undefined) return undefined;
   const bytes = await files.get(entry, ignore, signal);
-  const found = readChoices(new TextDecoder().decode(bytes), adapter.classes as string[]);
+  const found = readChoices(new TextDecoder().decode(bytes), adapter.classes as string[], features);
   return found && new Map(Object.entries(found));
 }

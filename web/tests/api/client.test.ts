@@ -1021,6 +1021,23 @@ test("a model is tuned while nobody calls it, and a picture waits for a slice to
   await unloading;
 });
 
+test("a picture that waits for a slice when the model is unloaded does not load it again", async () => {
+  const pipe = await load({ tune: "idle" });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  await drawn(pipe, "one");
+  await vi.advanceTimersByTimeAsync(QUIET_MS);
+  await until(() => slicesBegun === 1);
+  const drawing = pipe.generate("two");
+  const refused = expect(drawing).rejects.toThrow(AbortError);
+  await until(() => slicesCancelled === 1);
+  const unloading = pipe.unload();
+  await deliver();
+  await vi.advanceTimersByTimeAsync(100_000);
+  await Promise.all([unloading, refused]);
+  await deliver();
+  expect(workers.length).toBe(1);
+});
+
 test("a model is not tuned unless that is wished, and a call that was cancelled ends before", async () => {
   const [plain, pipe] = [await load(), await load({ tune: "idle" })];
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });

@@ -22,9 +22,11 @@ export class DeviceWatch {
       outOfMemory ||= error instanceof GPUOutOfMemoryError;
       return error;
     };
-    this.failed = device.lost.then(({ message }) => {
+    this.failed = device.lost.then(({ reason, message }) => {
       if (this.expected) return new Promise<never>(() => undefined);
-      this.failure = outOfMemory ? outOfMemoryError() : deviceLostError(message);
+      // Tuning asks for room too, and nothing is destroyed where there is none.
+      const isFull = outOfMemory && reason === "destroyed";
+      this.failure = isFull ? outOfMemoryError() : deviceLostError(message);
       throw this.failure;
     });
     // The device may fail while nothing awaits this promise; that must not be reported as an
