@@ -173,17 +173,20 @@ def list_shaders(problems: Iterable[Problem]) -> list[Shader]:
     Of variants for tuning alone, shaders count as one if their heads differ in numbers alone: the
     tiles, on which limits depend, are in their bodies.
     """
-    found: dict[tuple[str, str, tuple[str, ...]], Shader] = {}
+    found: dict[tuple[str, tuple[str, ...]], Shader] = {}
+    forms: set[tuple[str, str, tuple[str, ...]]] = set()
     for problem in dict.fromkeys(problems):
         for variant in select_variants(problem):
             for number, launch in enumerate(variant.launches):
-                head = _NUMBER.sub("0", launch.head) if variant.tuning_only else launch.head
-                place = (head, launch.body, variant.features)
-                if place not in found:
-                    name = f"{variant.name}, launch {number}, {problem}"
-                    code = launch.head + launch.body
-                    fits = _fits_default_limits(variant)
-                    found[place] = Shader(name, code, variant.features, fits)
+                code = launch.head + launch.body
+                form = (_NUMBER.sub("0", launch.head), launch.body, variant.features)
+                is_known = variant.tuning_only and form in forms
+                if is_known or (code, variant.features) in found:
+                    continue
+                forms.add(form)
+                name = f"{variant.name}, launch {number}, {problem}"
+                fits = _fits_default_limits(variant)
+                found[code, variant.features] = Shader(name, code, variant.features, fits)
     return list(found.values())
 
 
