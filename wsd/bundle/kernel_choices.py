@@ -54,13 +54,20 @@ def read_tables(path: Path, hint: str) -> list[ChoiceTable]:
     return read_typed(path, _FILE, UsageError, hint).tables
 
 
-def check_given(paths: Sequence[Path]) -> None:
+def check_given(paths: Sequence[Path], library: Library | None) -> None:
     """Refuse files that ``wsd bench --tune`` did not write, before a model is compiled for them.
+
+    Args:
+        paths: the files.
+        library: for which they must have tables; None if it will be compiled.
 
     Raises:
         UsageError: for the first one.
         OSError: if one cannot be read.
     """
+    if library is not None:
+        select_choices(paths, library)
+        return
     for path in paths:
         read_tables(path, _OTHER_FILE)
 

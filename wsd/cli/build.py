@@ -219,7 +219,7 @@ def build(
     """Build a bundle: compiled model, weights and page."""
     from wsd.bundle.builder import build_bundle, check_model_name
     from wsd.bundle.example_pictures import read_examples
-    from wsd.bundle.kernel_choices import check_given, select_choices
+    from wsd.bundle.kernel_choices import check_given
     from wsd.bundle.plan import describe_plan
     from wsd.bundle.self_test import check_fixtures, read_fixtures
     from wsd.checkpoint.tokenizer import check_tokenizers
@@ -235,8 +235,9 @@ def build(
     if deep_cache:
         family.with_deep_cache()
     _check_database(database, dtype)
-    if library is not None:
-        schedule = replace(schedule, sizes=read_library(library).sizes)
+    given = None if library is None else read_library(library)
+    if given is not None:
+        schedule = replace(schedule, sizes=given.sizes)
     if plan:
         planned = chosen.plan(schedule)
         family = _choose_functions(
@@ -257,9 +258,7 @@ def build(
     _check_page(library)
     if expected is not None:
         read_fixtures(expected)
-    if library is not None:
-        select_choices(kernel_choices, read_library(library))
-    check_given(kernel_choices)
+    check_given(kernel_choices, given)
     if name is not None:
         check_model_name(name)
     if layout == CLASSIC:

@@ -1,4 +1,4 @@
-/** What may run in a kernel besides what runs: for tuning, which the page does not have. */
+/** What may run in a kernel besides what runs: for tuning. */
 
 import type { VariantChoice } from "../api/tuning";
 import { AUTO, GENERATED } from "../util/constants.generated";

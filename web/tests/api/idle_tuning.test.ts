@@ -40,6 +40,14 @@ function call(idle: IdleTuning): void {
 
 const wait = (milliseconds: number): Promise<unknown> => vi.advanceTimersByTimeAsync(milliseconds);
 
+/** One whose first slice runs. */
+async function firstSlice(): Promise<IdleTuning> {
+  const idle = tuning();
+  call(idle);
+  await wait(QUIET_MS);
+  return idle;
+}
+
 test("slices run one after another with pauses, until nothing is left to do", async () => {
   const idle = tuning();
   call(idle);
@@ -78,9 +86,7 @@ test("nothing runs before the first picture, and nothing where it is off", async
 });
 
 test("a call cancels the slice at once, waits for its end, and tuning goes on after the call", async () => {
-  const idle = tuning();
-  call(idle);
-  await wait(QUIET_MS);
+  const idle = await firstSlice();
   const [slice] = slices;
   let drawn = false;
   const stopped = idle.begin().then(() => (drawn = true));
@@ -102,9 +108,7 @@ test("a call cancels the slice at once, waits for its end, and tuning goes on af
 });
 
 test("a call in a pause, or in the quiet time, begins the quiet time anew", async () => {
-  const idle = tuning();
-  call(idle);
-  await wait(QUIET_MS);
+  const idle = await firstSlice();
   slices[0]!.finish(false);
   await wait(PAUSE_MS - 1);
   call(idle);
@@ -141,9 +145,7 @@ test("a slice waits until the page is idle, and until somebody sees it", async (
 });
 
 test("what fails is not tried again, unless somebody asks for it", async () => {
-  const idle = tuning();
-  call(idle);
-  await wait(QUIET_MS);
+  const idle = await firstSlice();
   slices[0]!.fail(new Error("the GPU has no room"));
   await wait(100_000);
   call(idle);
@@ -155,9 +157,7 @@ test("what fails is not tried again, unless somebody asks for it", async () => {
 });
 
 test("it can be turned off while a slice runs, and on again", async () => {
-  const idle = tuning();
-  call(idle);
-  await wait(QUIET_MS);
+  const idle = await firstSlice();
   idle.enabled = false;
   expect(slices[0]!.signal.aborted).toBe(true);
   slices[0]!.fail(new AbortError());
@@ -170,9 +170,7 @@ test("it can be turned off while a slice runs, and on again", async () => {
 });
 
 test("turned off and on again while a slice ends, the next one waits for that", async () => {
-  const idle = tuning();
-  call(idle);
-  await wait(QUIET_MS);
+  const idle = await firstSlice();
   idle.enabled = false;
   idle.enabled = true;
   await wait(100_000);
