@@ -9,7 +9,12 @@ import pytest
 from commands import exit_code
 from reattested import attest, chain
 from wsd.bundle.builder import build_bundle
-from wsd.bundle.kernel_choices import check_choices, select_choices, serialize_kernels
+from wsd.bundle.kernel_choices import (
+    check_choices,
+    check_given,
+    select_choices,
+    serialize_kernels,
+)
 from wsd.bundle.manifest import find_manifest, read_manifest
 from wsd.bundle.merge import join_bundles
 from wsd.bundle.verify import verify_bundle
@@ -190,6 +195,13 @@ def test_other_choices_in_a_bundle_are_faults(varied, manifest, tmp_path, change
         check_choices(write(tmp_path / "bad.json", *tables), described)
     with pytest.raises(BundleError, match="no kernels to choose from"):
         check_choices(good, described.model_copy(update={"kernels": None}))
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_a_file_without_tables_is_refused_early(varied, tmp_path, is_compiled):
+    write(tmp_path / "choices.json")
+    with pytest.raises(UsageError, match="has no table"):
+        check_given([tmp_path / "choices.json"], varied if is_compiled else None)
 
 
 @pytest.mark.slow

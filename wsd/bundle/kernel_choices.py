@@ -55,7 +55,7 @@ def read_tables(path: Path, hint: str) -> list[ChoiceTable]:
 
 
 def check_given(paths: Sequence[Path], library: Library | None) -> None:
-    """Refuse files that ``wsd bench --tune`` did not write, before a model is compiled for them.
+    """Refuse files that cannot be for a model, before it is compiled for them.
 
     Args:
         paths: the files.
@@ -69,7 +69,8 @@ def check_given(paths: Sequence[Path], library: Library | None) -> None:
         select_choices(paths, library)
         return
     for path in paths:
-        read_tables(path, _OTHER_FILE)
+        if not read_tables(path, _OTHER_FILE):
+            raise UsageError(f"{path} has no tables", _TUNE_AGAIN)
 
 
 def serialize_kernels(table: KernelTable) -> bytes:
