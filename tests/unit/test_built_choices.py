@@ -130,6 +130,13 @@ def test_what_is_for_another_build_of_the_model_is_left_out_and_named(varied, tm
     assert "apple common-3 (000000000000…)" in caplog.text
 
 
+def test_what_is_for_no_named_gpu_is_left_out_where_another_table_fits(varied, tmp_path, caplog):
+    path = write(tmp_path / "choices.json", table(varied, ""), table(varied))
+    [found] = select_choices([path], varied).tables
+    assert found.adapter_class == "nvidia hopper"
+    assert "no named GPU" in caplog.text
+
+
 @pytest.mark.slow
 def test_a_bundle_has_them_verifies_and_keeps_them_when_joined(shipped, varied, tmp_path):
     path = write(tmp_path / "choices.json", table(varied), table(varied, "apple common-3"))

@@ -43,8 +43,8 @@ IN_PART = {
 }
 # A union in TypeScript: Python takes what all of its members have.
 MEMBERS = {"ProgressEvent": ("LibraryStage", "DenoiseStage", "DecodeStage", "SelfTestStage")}
-# A type of browsers, and parts of OnnxModel that Python names.
-WITHOUT_INTERFACE = {"ImageData", "OnnxWeights", "OnnxFiles"}
+# A type of browsers, and a part of OnnxModel that Python names.
+WITHOUT_INTERFACE = {"ImageData", "OnnxFiles"}
 
 
 def interface_fields(name, file):

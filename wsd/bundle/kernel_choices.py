@@ -108,7 +108,12 @@ def select_choices(paths: Sequence[Path], library: Library) -> KernelChoices | N
                 f"{kernels[:_DIGITS]}…: it has {_describe(tables)}",
                 _TUNE_AGAIN,
             )
-        for table in fitting:
+        # A table of a GPU whose browser hid its name is for no page: where nothing else is for this
+        # library, that is its fault.
+        named = [table for table in fitting if table.adapter_class]
+        if named and len(named) < len(fitting):
+            _LOG.warning("%s: left out is what was tuned on no named GPU", path)
+        for table in named or fitting:
             for fault in find_choice_faults(table, names):
                 raise UsageError(f"{path}: {fault}", _TUNE_AGAIN)
             other = chosen.get(table.adapter_class)

@@ -184,10 +184,11 @@ def _onnxruntime(work: Work, repeats: int, open_host: OpenHost, progress: Progre
         dtype = torch.float16 if adapter and adapter["f16"] else torch.float32
         # On the CPU, because the exporter creates its constants there.
         inputs = {name: tensor.to("cpu", dtype) for name, tensor in work.inputs.items()}
-        export_denoiser(work.module.to("cpu", dtype), inputs, Path(scratch) / _MODEL)
+        weights = export_denoiser(work.module.to("cpu", dtype), inputs, Path(scratch) / _MODEL)
         advance(1)
         feeds = [_feed(name, tensor) for name, tensor in inputs.items()]
-        answer = _measure(page, OnnxModel(**files, feeds=feeds, repeats=repeats))
+        names = [file.name for file in weights]
+        answer = _measure(page, OnnxModel(**files, weights=names, feeds=feeds, repeats=repeats))
         advance(1)
     kind = np.float16 if answer["dtype"] == "float16" else np.float32
     noise = answer["bytes"].view(kind).astype(np.float32)
@@ -234,7 +235,6 @@ def _open_page(folder: Path, open_host: OpenHost) -> Iterator[tuple[Automation, 
                 "runtime": runtime,
                 "wasm": address + _WASM,
                 "model": address + _MODEL,
-                "weights": {"name": f"{_MODEL}.data", "url": f"{address}{_MODEL}.data"},
             },
         )
 

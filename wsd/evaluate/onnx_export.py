@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -13,6 +14,8 @@ from wsd.errors import ToolError
 
 _NEEDED = ("onnx", "onnxscript")
 _OPSET = 18
+# Files that onnxruntime-web reads are each one buffer of JavaScript, which is of 4 GiB at most.
+FILE_BYTES = 2**30
 
 
 def _fused_attention(
@@ -72,14 +75,23 @@ def check_exporter() -> None:
         )
 
 
-def export_denoiser(module: torch.nn.Module, inputs: dict[str, torch.Tensor], path: Path) -> None:
-    """Write a UNet or transformer of diffusers as ONNX, its weights beside it as ``<name>.data``.
+def export_denoiser(
+    module: torch.nn.Module,
+    inputs: dict[str, torch.Tensor],
+    path: Path,
+    file_bytes: int = FILE_BYTES,
+) -> list[Path]:
+    """Write a UNet or transformer of diffusers as ONNX, and its weights in files beside it.
 
     Args:
         module: of the role ``denoiser`` (:mod:`wsd.spec.roles`), in the precision of the exported
             model.
         inputs: examples by name, in the order of the module's arguments.
         path: the file to write.
+        file_bytes: of weights that a file may hold; one tensor may be larger.
+
+    Returns:
+        the files of weights, ``<name>.data.0`` and so on, whose names stand in the model.
 
     Raises:
         ToolError: if onnx, onnxscript or PyTorch's ONNX operators are missing.
@@ -106,3 +118,35 @@ def export_denoiser(module: torch.nn.Module, inputs: dict[str, torch.Tensor], pa
             )
     finally:
         functional.scaled_dot_product_attention = before
+    return _split_weights(path, file_bytes)
+
+
+def _split_weights(path: Path, file_bytes: int) -> list[Path]:
+    """Share an exported model's one file of weights out among several, and remove it."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    outside = onnx.TensorProto.EXTERNAL
+    tensors = [tensor for tensor in model.graph.initializer if tensor.data_location == outside]
+    whole = path.with_name(f"{path.name}.data")
+    files: list[Path] = []
+    with ExitStack() as stack, whole.open("rb") as source:
+        written = file_bytes
+        for tensor in tensors:
+            place = {entry.key: entry.value for entry in tensor.external_data}
+            length = int(place["length"])
+            if written + length > file_bytes:
+                files.append(path.with_name(f"{whole.name}.{len(files)}"))
+                target = stack.enter_context(files[-1].open("wb"))
+                written = 0
+            source.seek(int(place["offset"]))
+            target.write(source.read(length))
+            new = {"location": files[-1].name, "offset": str(written), "length": str(length)}
+            del tensor.external_data[:]
+            tensor.external_data.extend(
+                onnx.StringStringEntryProto(key=key, value=value) for key, value in new.items()
+            )
+            written += length
+    onnx.save(model, path)
+    whole.unlink()
+    return files

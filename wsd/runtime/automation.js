@@ -94,10 +94,13 @@
     ort.env.wasm.numThreads = 1;
     ort.env.wasm.wasmBinary = await download(given.wasm);
     const model = new Uint8Array(await download(given.model));
-    const weights = new Uint8Array(await download(given.weights.url));
+    const externalData = [];
+    for (const path of given.weights) {
+      externalData.push({ path, data: await download(new URL(path, given.model).href) });
+    }
     const session = await ort.InferenceSession.create(model, {
       executionProviders: ["webgpu"],
-      externalData: [{ path: given.weights.name, data: weights }]
+      externalData
     });
     const feeds = Object.fromEntries(given.feeds.map((feed) => [feed.name, makeTensor(ort, feed)]));
     const first = await session.run(feeds);

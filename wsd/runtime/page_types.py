@@ -367,25 +367,21 @@ class Feed(TypedDict):
     bytes: np.ndarray
 
 
-class OnnxWeights(TypedDict):
-    """The file with an ONNX model's weights, and the name by which the model refers to it."""
-
-    name: str
-    url: str
-
-
 class OnnxFiles(TypedDict):
     """Addresses of onnxruntime-web and of the model that it runs."""
 
     runtime: str
     wasm: str
     model: str
-    weights: OnnxWeights
 
 
 class OnnxModel(OnnxFiles):
-    """What is measured; ``repeats`` calls are timed, after one that is not."""
+    """What is measured; ``repeats`` calls are timed, after one that is not.
 
+    ``weights`` are the names of the files beside the model that hold its weights.
+    """
+
+    weights: list[str]
     feeds: list[Feed]
     repeats: int
 

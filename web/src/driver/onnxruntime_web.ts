@@ -35,8 +35,8 @@ export interface OnnxModel {
   /** Its WebAssembly. */
   wasm: string;
   model: string;
-  /** The model's external data, and the name by which the model refers to it. */
-  weights: { name: string; url: string };
+  /** Names of the files beside the model that hold its weights. */
+  weights: string[];
   feeds: Feed[];
   /** Calls that are timed, after one that is not. */
   repeats: number;
@@ -59,10 +59,13 @@ export async function measureOnnxRuntime(given: OnnxModel): Promise<OnnxMeasurem
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = await download(given.wasm);
   const model = new Uint8Array(await download(given.model));
-  const weights = new Uint8Array(await download(given.weights.url));
+  const externalData = [];
+  for (const path of given.weights) {
+    externalData.push({ path, data: await download(new URL(path, given.model).href) });
+  }
   const session = await ort.InferenceSession.create(model, {
     executionProviders: ["webgpu"],
-    externalData: [{ path: given.weights.name, data: weights }],
+    externalData,
   });
   const feeds = Object.fromEntries(given.feeds.map((feed) => [feed.name, makeTensor(ort, feed)]));
   const first = await session.run(feeds);
