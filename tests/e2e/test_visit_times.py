@@ -5,10 +5,16 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from speck import SPECK
+from wsd.bundle.builder import build_bundle
+from wsd.checkpoint.checkpoint import open_checkpoint
+from wsd.checkpoint.resolve import choose_checkpoint
+from wsd.compiler.driver import compile_library
+from wsd.util.progress import Quiet
 
 TABLE_HEAD = ["", "first visit", "first visit, second picture", "second visit"]
 
@@ -48,6 +54,18 @@ def test_both_visits_are_timed_in_the_pages_words(speck, tmp_path):
     assert [picture["label"] for picture in found["pictures"]] == TABLE_HEAD[1:]
     assert found["pictures"][2]["figures"]["Ready after"] == table["Ready after"][2]
     assert "second visit, ready" in (tmp_path / "p.svg").read_text()
+
+
+@pytest.mark.full
+def test_a_model_without_examples_draws_too(tmp_path):
+    """Its form has no prompt, as those of `sd15`, `sdxl` and `sd35-medium`."""
+    family = replace(SPECK, examples=())
+    checkpoint = open_checkpoint(choose_checkpoint(family, None, 0), family)
+    library = compile_library(family, family.sizes, "f32", Quiet())
+    bundle = build_bundle(checkpoint, library, tmp_path / "plain", Quiet())
+    done = run_bench(bundle)
+    assert done.returncode == 0, done.stderr
+    assert "| Whole picture |" in done.stdout
 
 
 @pytest.mark.full

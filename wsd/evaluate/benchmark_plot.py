@@ -109,4 +109,6 @@ def _bars(axis: Any, names: list[str], times: list[float]) -> None:
     axis.bar_label(bars, fmt="%.2f", fontsize=6, padding=2)
     axis.set_yticks(places, names, fontsize=6)
     axis.tick_params(axis="x", labelsize=6)
+    # Room for the label of the longest bar.
+    axis.margins(x=0.08)
     axis.invert_yaxis()

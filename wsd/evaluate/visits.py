@@ -1,11 +1,11 @@
 """``wsd bench --visit``: a first and a second visit to a bundle's page, in Chromium.
 
-Chromium gets a profile of its own, which keeps nothing from before and is on a disk, as a
-visitor's is. The page is opened and draws two pictures; then it is opened again in another tab,
-where the model comes from the browser's store, and draws one more. Each figure is the page's own:
-it is what the button below the page's table of times copies, so that what other people send has
-the same words. The page counts from the moment when it was opened; for a model that it offers and
-does not load by itself, from the moment when the download was chosen.
+Chromium gets a profile of its own, which keeps nothing from before and is on a disk, as a visitor's
+is. The page is opened and draws two pictures, of the model's first example if it has one; then it
+is opened again in another tab, where the model comes from the browser's store, and draws one more.
+Each figure is the page's own: it is what the button below the page's table of times copies, so that
+what other people send has the same words. The page counts from the moment when it was opened; for a
+model that it offers and does not load by itself, from the moment when the download was chosen.
 """
 
 from __future__ import annotations
@@ -53,6 +53,15 @@ _STATE = """(awaited) => {
 # The names of the page's figures that are the point of a visit; the page's English has them.
 _READY_AFTER, _WHOLE = "Ready after", "Whole picture"
 _POLLING_MS = 100
+# Drawn where the form has no prompt: a model without examples leaves it empty, and the browser
+# submits no form that lacks one.
+_PROMPT = "a lighthouse at dusk"
+# The first field that keeps the browser from submitting the form, and what it says of it.
+_INVALID = """() => {
+  const fields = document.querySelector("#form").elements;
+  const wrong = [...fields].find((each) => each.willValidate && !each.validity.valid);
+  return wrong && `${wrong.id}: ${wrong.validationMessage}`;
+}"""
 _LABELS = ("first visit", "first visit, second picture", "second visit")
 
 
@@ -154,7 +163,19 @@ def _load(page: Page) -> None:
 
 
 def _draw(page: Page) -> dict[str, str]:
-    """Draw what the form has, and return the page's figures."""
+    """Draw what the form has, and return the page's figures.
+
+    Raises:
+        RenderError: if the form cannot be submitted, or the page shows an error.
+    """
+    prompt = page.locator("#prompt")
+    if not prompt.input_value():
+        prompt.fill(_PROMPT)
+    if wrong := page.evaluate(_INVALID):
+        raise RenderError(
+            f"the page's form cannot be submitted: {wrong}",
+            "`wsd serve` shows it in your own browser",
+        )
     page.locator("#draw").click()
     _wait(page, _DONE)
     # The table is folded.
