@@ -253,7 +253,7 @@ def check_report(report, bundle):
             assert choice["index"] < len(same)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_bundle_says_what_runs_on_adapters_of_a_class(speck, advised, visitor):
     drawn = {}
     for name, bundle in (("plain", speck[0]), ("advised", advised)):
