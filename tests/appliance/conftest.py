@@ -46,7 +46,7 @@ def start(engine, image, *options, port=8080, arguments=()):
             with urllib.request.urlopen(f"{url}healthz", timeout=1):
                 return Container(engine, image, found, url, time.time())
         except OSError:
-            if time.monotonic() - began > 30:
+            if time.monotonic() - began > 120:
                 said = subprocess.run([engine, "logs", found], capture_output=True, check=False)
                 raise AssertionError(f"the container does not answer: {said}") from None
             time.sleep(0.02)

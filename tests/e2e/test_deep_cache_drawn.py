@@ -20,6 +20,7 @@ from wsd.spec.tolerances import LATENTS_TOLERANCE, PEAK_MEMORY_MARGIN
 from wsd.util.progress import Quiet
 
 pytestmark = pytest.mark.full
+seldom = pytest.mark.exhaustive
 
 REQUEST = GenerationRequest(
     "a large red circle", "blue", guidance_scale=6.0, seed=1, steps=7, cache_interval=3
@@ -42,7 +43,10 @@ def assert_cached(model, request, picture=None):
     return drawn
 
 
-@pytest.mark.parametrize("scheduler", ["ddim", "heun", "pndm", "dpmpp_2m"])
+@pytest.mark.parametrize(
+    "scheduler",
+    ["ddim", *(pytest.param(name, marks=seldom) for name in ("heun", "pndm", "dpmpp_2m"))],
+)
 def test_pictures_are_those_of_diffusers(caching, scheduler):
     assert_cached(caching, replace(REQUEST, scheduler=scheduler))
 
@@ -50,15 +54,15 @@ def test_pictures_are_those_of_diffusers(caching, scheduler):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"guidance_scale": 1.0},
         {"cache_interval": 2},
-        {"cache_interval": 100},
-        # Two calls of the UNet for a prediction.
-        {"guidance_rescale": 0.7},
         # Guidance ends and begins between two predictions that run the whole UNet.
-        {"guidance_interval": GuidanceInterval(0.0, 0.3)},
         {"guidance_interval": GuidanceInterval(0.3, 1.0), "scheduler": "euler"},
-        {"images": 2, "steps": 4},
+        pytest.param({"guidance_interval": GuidanceInterval(0.0, 0.3)}, marks=seldom),
+        pytest.param({"guidance_scale": 1.0}, marks=seldom),
+        pytest.param({"cache_interval": 100}, marks=seldom),
+        # Two calls of the UNet for a prediction.
+        pytest.param({"guidance_rescale": 0.7}, marks=seldom),
+        pytest.param({"images": 2, "steps": 4}, marks=seldom),
     ],
     ids=str,
 )
@@ -66,6 +70,7 @@ def test_with_other_options(caching, changes):
     assert_cached(caching, replace(REQUEST, **changes))
 
 
+@seldom
 def test_from_a_picture(caching):
     """The interval counts the predictions that are run."""
     width, height = CACHING.sizes[0]
@@ -73,6 +78,7 @@ def test_from_a_picture(caching):
     assert_cached(caching, replace(REQUEST, scheduler="ddim"), GivenPicture(pixels, 0.8))
 
 
+@seldom
 def test_two_calls_give_what_one_gives_in_the_planned_memory(open_model, caching, tmp_path):
     bundle = build_bundle(caching.checkpoint, caching.library, tmp_path / "bundle", Quiet())
     planned = next(peak for peak in peaks(caching.library) if not (peak.offload or peak.tiling))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from timing import at_most
+
 PROGRAM = """
 import sys, time
 from pathlib import Path
@@ -76,7 +78,7 @@ def test_nothing_stays(temporary, tmp_path, number):
     assert len(find_processes(temporary)) > 2
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
-    assert wait_until_gone(temporary, 10) == []
+    assert wait_until_gone(temporary, 30) == []
     if number == signal.SIGKILL:
         # The next command removes the folder for temporary files.
         assert process.returncode == -number
@@ -92,6 +94,7 @@ def test_nothing_stays(temporary, tmp_path, number):
 
 
 @pytest.mark.exhaustive
+@pytest.mark.timed
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)
 def test_code_generation_is_ended(temporary, tmp_path, number):
     """It is one call of C++, which takes half a minute for this model and minutes for others."""
@@ -106,9 +109,8 @@ def test_code_generation_is_ended(temporary, tmp_path, number):
     assert any("pass schedule:" in line for line in process.stderr)
     time.sleep(3)
     process.send_signal(number)
-    began = time.monotonic()
-    _, said = process.communicate(timeout=300)
-    assert time.monotonic() - began < 20
+    with at_most(20, time.monotonic):
+        _, said = process.communicate(timeout=300)
     assert process.returncode == 128 + number
     assert said.splitlines()[-2].startswith("error: ")
     assert find_processes(temporary) == []

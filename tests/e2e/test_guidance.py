@@ -50,7 +50,7 @@ def test_two_calls_give_what_one_gives(open_model, speck, speck_renderer, tmp_pa
     assert relative_error(apart.latents, at_once.latents) < 1e-5
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_outside_of_an_interval_the_prompt_predicts_alone(page, origin, speck):
     """The kernels that only one of the two functions has say how often it was called."""
     bundle, checkpoint = speck

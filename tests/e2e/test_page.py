@@ -330,7 +330,7 @@ def run_render(bundle, out, *more, **environment):
     )  # fmt: skip
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_render_command(speck, speck_renderer, tmp_path):
     """The page's own worker draws what the driver's draws, to the bit."""
     bundle, _ = speck

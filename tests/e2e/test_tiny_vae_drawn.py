@@ -39,7 +39,7 @@ def make_picture(edge, strength=0.6, *, masked=False):
     return GivenPicture(image, strength, mask if masked else None)
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_its_stages(model):
     (latents,) = model.inputs("vae_decoder", 1).values()
     with torch.no_grad():
@@ -51,7 +51,7 @@ def test_its_stages(model):
     assert relative_error(model.renderer.encode_image(image), encoded.numpy()) < 1e-4
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("given", ["text", "picture", "mask"])
 def test_pictures_are_drawn_as_diffusers_draws(model, given):
     """From a picture no random numbers are drawn for a posterior, which there is none of."""

@@ -31,7 +31,7 @@ def cells(line):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_both_visits_are_timed_in_the_pages_words(speck, tmp_path):
     done = run_bench(speck[0], "--json", tmp_path / "out.json", "--plot", tmp_path / "p.svg")
     assert done.returncode == 0, done.stderr

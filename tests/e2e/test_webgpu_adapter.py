@@ -51,6 +51,7 @@ def test_without_a_driver_the_reason_is_named(monkeypatch, tmp_path):
         pass
 
 
+@pytest.mark.full
 def test_chromium_says_what_it_found(tmp_path):
     """In a process of its own: Chromium looks for drivers when it starts."""
     environment = os.environ | {

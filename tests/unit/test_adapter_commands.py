@@ -11,7 +11,6 @@ from adapters_data import make_adapter, write_adapter
 from builds import make_library
 from commands import wsd
 from fake_hub import COMMIT, REPOSITORY, FakeHub, read_folder, serve
-from marks import some_of
 from speck import SPECK, SPECK_XL
 from traced import cached_trace
 from wsd.bundle.adapter_bundle import verify_adapter_bundle, write_adapter_bundle
@@ -183,7 +182,11 @@ def test_fixtures_are_of_their_adapters(adapters, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("family", "form"), some_of([(SPECK, "lora"), (SPECK_XL, "locon"), (SPECK_XL, "peft")], 3)
+    ("family", "form"),
+    [
+        (SPECK, "lora"),
+        *(pytest.param(SPECK_XL, form, marks=pytest.mark.exhaustive) for form in ("locon", "peft")),
+    ],
 )
 def test_the_reference_draws_what_diffusers_draws_with_the_adapter(family, form, tmp_path):
     path = write_adapter(tmp_path / "a.safetensors", family, form)

@@ -208,7 +208,7 @@ def test_with_its_own_features_a_shallow_function_is_the_whole_one(family):
     ("family", "texts"),
     [
         pytest.param(CACHING, 1, id="sd"),
-        pytest.param(CACHING_XL, 0, id="sdxl", marks=pytest.mark.full),
+        pytest.param(CACHING_XL, 0, id="sdxl", marks=pytest.mark.exhaustive),
     ],
 )
 def test_a_library_has_the_functions_and_no_more_parameters(family, texts):

@@ -102,7 +102,7 @@ def test_two_of_one_name(offering):
     assert list(twice.find_inconsistencies()) == ["example_loras: 2 are called 'a'"]
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_a_checkpoint_without_them_offers_none(copied, library, tmp_path):
     checkpoint, folder = copied
     assert find_example_loras(checkpoint) == ()

@@ -85,7 +85,7 @@ def load(family):
 
 @pytest.fixture(
     scope="module",
-    params=[SPECK, pytest.param(SPECK_XL, marks=pytest.mark.full)],
+    params=[SPECK, pytest.param(SPECK_XL, marks=pytest.mark.exhaustive)],
     ids=lambda family: family.name,
 )
 def model(request):
@@ -160,6 +160,12 @@ SHARES_OF_TESTS = [(0.0, 1.0), (0.2, 0.8), (0.0, 0.5), (0.5, 0.5)]
 @pytest.mark.parametrize("shares", SHARES_OF_TESTS, ids=str)
 def test_the_reference_is_diffusers_guider(model, scheduler, shares):
     compare_with_guider(*model, scheduler, shares)
+
+
+@pytest.mark.full
+def test_the_reference_of_sdxl_is_diffusers_guider():
+    """Of one scheduler and interval; the others are exhaustive."""
+    compare_with_guider(*load(SPECK_XL), "euler", (0.2, 0.8))
 
 
 @pytest.mark.slow

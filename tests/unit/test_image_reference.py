@@ -15,7 +15,7 @@ from PIL import Image
 
 from commands import exit_code, wsd
 from grain import GRAIN
-from marks import some_of
+from marks import some_of, twelfths
 from speck import LEVELS, SPECK, SPECK_XL
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.random_weights import random_checkpoint
@@ -40,8 +40,6 @@ PIPELINES = {
 MODELS = {family.name: family for family in (SPECK, SPECK_XL, LEVELS, GRAIN)}
 # Without noise of its own, with it, of two evaluations in a step, and of several steps.
 SOME = ("ddim", "euler_a", "heun", "dpmpp")
-# The others' marks, in turn.
-SELDOM = (pytest.mark.full, pytest.mark.exhaustive, pytest.mark.exhaustive)
 REQUEST = GenerationRequest("a large red circle", seed=2, steps=4, guidance_scale=3.0)
 
 
@@ -71,7 +69,9 @@ def opened():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "masked"), PIPELINES)
-@pytest.mark.parametrize("strength", some_of([0.5, 0.6, 1.0], 3))
+@pytest.mark.parametrize(
+    "strength", [0.5, *(pytest.param(s, marks=pytest.mark.exhaustive) for s in (0.6, 1.0))]
+)
 def test_it_draws_what_diffusers_draws(opened, name, masked, strength):
     checkpoint, pipeline = opened(name)
     picture = GivenPicture(make_picture(), strength, make_mask() if masked else None)
@@ -100,13 +100,7 @@ def test_it_draws_what_diffusers_draws(opened, name, masked, strength):
     assert images.shape == (1, 16, 16, 3)
 
 
-@pytest.mark.parametrize(
-    "scheduler",
-    [
-        pytest.param(name, marks=() if name in SOME else SELDOM[number % 3])
-        for number, name in enumerate(suitable_schedulers(SPECK.scheduler))
-    ],
-)
+@pytest.mark.parametrize("scheduler", twelfths(suitable_schedulers(SPECK.scheduler), SOME))
 def test_every_scheduler_draws_from_a_picture(opened, scheduler):
     checkpoint, pipeline = opened("speck")
     for masked in (False, True):

@@ -60,7 +60,12 @@ def test_everything_may_be_relative(library, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "odd", ["cache", *(pytest.param(o, marks=pytest.mark.full) for o in ("library", "tmp", "out"))]
+    "odd",
+    [
+        "cache",
+        pytest.param("out", marks=pytest.mark.full),
+        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("library", "tmp")),
+    ],
 )
 def test_names_that_are_not_utf8(library, tmp_path, odd, capsys):
     """Python and the file system take them, and libraries in Rust do not."""

@@ -18,7 +18,7 @@ SHAPES = st.lists(st.integers(1, 7), min_size=0, max_size=3).map(tuple)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("examples", [8, pytest.param(40, marks=pytest.mark.full)])
+@pytest.mark.parametrize("examples", [8, pytest.param(40, marks=pytest.mark.exhaustive)])
 def test_round_trip(tmp_path_factory, examples):
     @settings(deadline=None, max_examples=examples)
     @given(shapes=st.lists(SHAPES, min_size=1, max_size=8), shard_words=st.integers(1, 64))

@@ -101,7 +101,8 @@ def draw(checkpoint, pipeline, request, picture):
     "scheduler",
     [
         "euler_a",
-        *(pytest.param(n, marks=pytest.mark.full) for n in ("ddim", "dpmpp_2m_sde", "heun")),
+        pytest.param("heun", marks=pytest.mark.full),
+        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("ddim", "dpmpp_2m_sde")),
     ],
 )
 def test_the_page_has_to_compute_it_so(opened, scheduler, strength, masked):

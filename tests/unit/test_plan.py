@@ -82,7 +82,11 @@ def test_the_command_draws_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("caching", [CACHING, CACHING_XL], ids=lambda family: family.name)
+@pytest.mark.parametrize(
+    "caching",
+    [CACHING, pytest.param(CACHING_XL, marks=pytest.mark.full)],
+    ids=lambda family: family.name,
+)
 def test_the_planned_memory_has_the_shallow_function(caching):
     """With a deep cache two functions of the UNet run in turn, and both have their workspace."""
     plain = dataclasses.replace(caching, deep_cache=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from timing import at_most
 from wsd.errors import ToolError
 from wsd.util import process
 from wsd.util.process import call_apart, run
@@ -29,7 +30,7 @@ def is_alive(pid):
 
 def all_end(pids):
     """Tell whether processes end; what was killed ends when the processor has time for it."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while any(is_alive(pid) for pid in pids):
         if time.monotonic() > until:
             return False
@@ -38,7 +39,7 @@ def all_end(pids):
 
 
 def wait_for(path):
-    for _ in range(1000):
+    for _ in range(6000):
         if path.exists() and path.read_text().strip():
             return int(path.read_text())
         time.sleep(0.01)
@@ -51,8 +52,9 @@ def ids(folder):
 
 @pytest.mark.slow
 def test_a_program_that_takes_too_long_ends_with_its_children(tmp_path):
-    with pytest.raises(ToolError, match="took more than 0.5 s"):
-        run(["sh", "-c", FAMILY, tmp_path], timeout=0.5)
+    with pytest.raises(ToolError, match="took more than 1 s"):
+        # Time enough for the shell to start what it has to end.
+        run(["sh", "-c", FAMILY, tmp_path], timeout=1)
     assert all_end(ids(tmp_path))
 
 
@@ -204,7 +206,8 @@ second = int((1 << 20) / (time.monotonic() - began))
 with raise_for_stops():
     with on_forced_end(lambda: (time.sleep(3), print("cleans up", flush=True))):
         send(signal.SIGTERM)
-        compute(second)
+        # Long enough where the measured second was a busy one. It need not end.
+        compute(2 * second)
         print("never", flush=True)
 """)
     assert (code, said) == (143, ["cleans up"])
@@ -263,6 +266,7 @@ def fail():
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("work", "kind", "said"),
     [
@@ -276,10 +280,8 @@ def fail():
     ids=["waits", "computes", "crashes", "ends", "fails"],
 )
 def test_a_function_that_is_called_apart_neither_hangs_nor_crashes_this_process(work, kind, said):
-    began = time.monotonic()
-    with pytest.raises(kind, match=f"(?s){said}"):
+    with at_most(30, time.monotonic), pytest.raises(kind, match=f"(?s){said}"):
         call_apart(work, 0.2)
-    assert time.monotonic() - began < 30
 
 
 @pytest.mark.slow

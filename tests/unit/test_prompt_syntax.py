@@ -1,11 +1,11 @@
 """Prompts with weights: Python and the page read them alike, as AUTOMATIC1111's web UI does."""
 
 import random
-import time
 
 import pytest
 
 from marks import some_of
+from timing import check_growth
 from wsd.errors import UsageError
 from wsd.runtime.prompt_syntax import (
     MOST_NESTED_BRACKETS,
@@ -142,6 +142,7 @@ def test_the_page_reads_thousands_of_prompts_alike(javascript, side):
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "unit",
     some_of(
@@ -165,13 +166,4 @@ def test_the_page_reads_thousands_of_prompts_alike(javascript, side):
     ),
 )
 def test_long_prompts_take_no_longer_by_the_character(unit):
-    def seconds(count):
-        prompt = unit * count
-        started = time.process_time()
-        read_or_refuse(prompt)
-        return time.process_time() - started
-
-    short = min(seconds(2_000) for _ in range(3))
-    # A quadratic reader takes 400 times as long; a linear one 20 times, and twice that on a machine
-    # that others share.
-    assert min(seconds(40_000) for _ in range(2)) < 100 * short + 0.1
+    check_growth(lambda count: read_or_refuse(unit * count), 2_000)

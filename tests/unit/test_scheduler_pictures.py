@@ -66,8 +66,8 @@ def test_a_reference_draws_with_the_default_scheduler_unless_one_is_named(tiny):
     [
         pytest.param("heun", 9, marks=pytest.mark.full),
         ("lms", 2**64 - 1),
-        pytest.param("dpmpp_sde_karras", -3, marks=pytest.mark.full),
-        *(pytest.param(name, 5, marks=pytest.mark.full) for name in ("ddpm", "tcd", "dpmpp_sde")),
+        pytest.param("dpmpp_sde_karras", -3, marks=pytest.mark.exhaustive),
+        *(pytest.param(n, 5, marks=pytest.mark.exhaustive) for n in ("ddpm", "tcd", "dpmpp_sde")),
     ],
 )
 def test_a_picture_equals_diffusers(javascript, tiny, name, seed):

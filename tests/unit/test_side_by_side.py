@@ -59,3 +59,32 @@ def test_folder_and_variables(tmp_path):
     code = "import os, pathlib; pathlib.Path('here').write_text(os.environ['SAID'])"
     assert run(python("it", code, folder=tmp_path, variables={"SAID": "yes"}))[0] == []
     assert (tmp_path / "here").read_text() == "yes"
+
+
+PYTEST = """
+print("collected 3 items")
+print("SKIPPED [1] test_gpu.py:3: not run: no GPU")
+print("package-lock.json: not audited: no advisory source")
+print("======= 2 passed, 1 skipped in 0.03s =======")
+"""
+
+
+@pytest.mark.slow
+def test_what_passes_says_how_many_tests_and_what_was_not_run():
+    failed, lines = run(python("tests", PYTEST), workers=1)
+    assert failed == []
+    assert lines[0].startswith("ok tests: ")
+    assert lines[1:] == [
+        "tests: SKIPPED [1] test_gpu.py:3: not run: no GPU",
+        "tests: package-lock.json: not audited: no advisory source",
+        "tests: 2 passed, 1 skipped in 0.03s",
+    ]
+
+
+@pytest.mark.slow
+def test_what_fails_is_printed_once(capfd):
+    failed, lines = run(python("tests", PYTEST + "raise SystemExit(1)"), workers=1)
+    assert failed == ["tests"]
+    (line,) = lines
+    assert line.startswith("FAILED tests: ")
+    assert capfd.readouterr().out == PYTEST.replace('print("', "").replace('")', "").lstrip()

@@ -41,6 +41,11 @@ def test_every_tensor_survives(pair):
 
 @pytest.mark.full
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "pair",
+    ["tiny-sd15", pytest.param("tiny-sdxl", marks=pytest.mark.exhaustive)],
+    indirect=True,
+)
 def test_the_reference_draws_the_same_picture(pair):
     family, folder, path = pair
     drawing = GenerationRequest("a red star", seed=1, steps=2)

@@ -86,7 +86,7 @@ def test_downloads_from_text_are_small(model, most):
     assert sum(p.bytes for each in parameters.values() for p in each) < most
 
 
-@pytest.mark.full
+@pytest.mark.exhaustive
 def test_what_is_measured_leaves_the_model_as_it_was():
     requests = (replace(REQUESTS[0], steps=2),)
     checkpoint = open_checkpoint(random_checkpoint(SPECK, 0), SPECK)

@@ -142,7 +142,9 @@ def test_a_plain_text_has_one_chunk(javascript, tokenizer):
 
 @pytest.mark.full
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["tiny-sd15", "tiny-sdxl"])
+@pytest.mark.parametrize(
+    "model", ["tiny-sd15", pytest.param("tiny-sdxl", marks=pytest.mark.exhaustive)]
+)
 def test_chunks_are_encoded_and_joined_as_by_compel(model):
     """With trained weights. The page is compared with both in tests/e2e."""
     family = find_family(model)

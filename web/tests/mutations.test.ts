@@ -25,6 +25,8 @@ const FUZZ = process.env.WSD_FUZZ;
 const COUNT = FUZZ === undefined ? 100 : 50 * Number(FUZZ);
 const SEED = FUZZ === undefined ? 1 : Date.now() >>> 0;
 const MOST_SECONDS = 1;
+/** How often an input is read again that took longer. */
+const RERUNS = 2;
 const MOST_BYTES = 100 * 2 ** 20;
 
 /** Return a function that returns whole numbers below a limit: mulberry32. */
@@ -303,15 +305,24 @@ test.each(CASES)(
     for (let number = 0; number < counts(name); number++) {
       const data = mutate(pick(seeds, draw), json, draw);
       const shown = `input ${number} of seed ${SEED}: ${decode(data.subarray(0, 300))}`;
-      const started = process.cpuUsage();
-      try {
-        if ((await read(data)) !== undefined) accepted++;
-      } catch (error) {
-        if (!(error instanceof WsdError) && anyError !== true)
-          expect.fail(`${shown}: ${String(error)}`);
-      }
-      const { user, system } = process.cpuUsage(started);
-      const seconds = (user + system) / 1e6;
+      const readOnce = async (): Promise<[seconds: number, isRead: boolean]> => {
+        const started = process.cpuUsage();
+        let isRead = false;
+        try {
+          isRead = (await read(data)) !== undefined;
+        } catch (error) {
+          if (!(error instanceof WsdError) && anyError !== true)
+            expect.fail(`${shown}: ${String(error)}`);
+        }
+        const { user, system } = process.cpuUsage(started);
+        return [(user + system) / 1e6, isRead];
+      };
+      const [first, isRead] = await readOnce();
+      if (isRead) accepted++;
+      let seconds = first;
+      // A busy machine is slow once; a fault is slow each time.
+      for (let again = 0; again < RERUNS && seconds > MOST_SECONDS; again++)
+        seconds = Math.min(seconds, (await readOnce())[0]);
       longest = Math.max(longest, seconds);
       if (seconds > MOST_SECONDS) expect.fail(`${shown}: ${seconds} s`);
     }

@@ -44,7 +44,7 @@ describe("the adapter", () => {
     expect(asked()).toBe(3);
   });
 
-  test("is not waited for by browsers without WebGPU", async () => {
+  test("is not waited for by browsers without WebGPU", { retry: 2 }, async () => {
     vi.stubGlobal("navigator", {});
     const started = performance.now();
     expect(await askForAdapter()).toBeNull();

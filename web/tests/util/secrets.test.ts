@@ -81,7 +81,7 @@ describe("words of others", () => {
     ["an address with many commas", `https://a.test/?${",".repeat(100_000)}x`],
     ["an address with many digits", `https://a.test/?${":1".repeat(100_000)}x`],
     ["many addresses", "a://b?".repeat(30_000)],
-  ])("with %s are read in little time", (_, text) => {
+  ])("with %s are read in little time", { retry: 2 }, (_, text) => {
     const started = performance.now();
     expect(redact(`${text} https://a.test/m?SECRET`)).not.toContain("SECRET");
     expect(performance.now() - started).toBeLessThan(1000);
