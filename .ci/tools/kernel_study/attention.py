@@ -53,7 +53,7 @@ class OnePassBlock:
     def shared_bytes(self) -> int:
         """Return the shared memory of a workgroup in bytes."""
         key_bytes = 4 * self.score_stride + 2 * self.probability_stride
-        return self.subgroups * self.keys * key_bytes + 4
+        return self.subgroups * self.keys * key_bytes + 16
 
 
 def one_pass_candidate(problem: AttentionProblem, block: OnePassBlock) -> Candidate:
