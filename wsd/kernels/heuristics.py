@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from wsd.kernels.attention.flash import FlashBlock, flash_blocks
+from wsd.kernels.attention.one_pass import OnePassBlock, fits_one_pass
 from wsd.kernels.attention.subgroup_matrix import SubgroupMatrixBlock, subgroup_matrix_block
 from wsd.kernels.conv.winograd import fits_winograd, is_winograd_conv, winograd_products
 from wsd.kernels.gemm.f16 import F16Tile
@@ -62,6 +63,11 @@ MIN_WINOGRAD_MATRIX_CHANNELS = 256
 # Workgroups of 128x128 from which on that tile multiplies Winograd's products on matrix units: on
 # an H200, 320 of them took longer than tiles of 64x64, 2048 of them did not.
 MIN_WINOGRAD_WORKGROUPS_128X128 = 512
+
+# Keys from which on attention in one pass is faster than in two: it packs its operands first.
+MIN_ONE_PASS_KEYS = 256
+# Widest head of which a subgroup holds 32 queries and their results in registers.
+MAX_TWO_ROW_UNITS_HEAD_DIM = 80
 
 # Fits adapters with the baseline limits, and has the smallest K step.
 _BASELINE_TILE = GemmTile(64, 64, 16, 8, 4)
@@ -160,6 +166,15 @@ def choose_attention_subgroup_matrix(problem: AttentionProblem) -> Sequence[Subg
     """Return the block for attention by subgroup matrices, where flash attention has one too."""
     block = subgroup_matrix_block(problem) if choose_flash(problem) else None
     return [] if block is None else [block]
+
+
+def choose_attention_one_pass(problem: AttentionProblem) -> Sequence[OnePassBlock]:
+    """Return the block for attention in one pass, of enough keys to make up for the packing."""
+    if not choose_attention_subgroup_matrix(problem) or problem.keys < MIN_ONE_PASS_KEYS:
+        return []
+    is_wide = problem.head_dim > MAX_TWO_ROW_UNITS_HEAD_DIM
+    block = OnePassBlock(4, 1 if is_wide else 2, 32)
+    return [block] if fits_one_pass(problem, block) else []
 
 
 def choose_norm_sums(problem: NormSumsProblem) -> Sequence[None]:
