@@ -237,7 +237,7 @@ def make_scores(problem, order):
 
     Args:
         problem: the attention; its keys are at least two blocks of 32.
-        order: `grow`, so that the largest of each 32 is 6 above that of those before, more than
+        order: `grow`, so that the largest of each 32 is 6.5 above that of those before, more than
             8 powers of 2, but little enough that these still count; in a third of the rows they
             shrink instead. `steady`, where none exceeds the first block's by as much. `shrink`, in
             all rows.
@@ -248,8 +248,8 @@ def make_scores(problem, order):
         for length in (problem.queries, problem.keys, problem.keys)
     )
     # Scores are those of the first dimension, and small random ones.
-    q *= 0.2
-    steps = {"grow": 6.0, "steady": 0.0, "shrink": -6.0}[order] * (np.arange(problem.keys) // 32)
+    q *= 0.1
+    steps = {"grow": 6.5, "steady": 0.0, "shrink": -6.5}[order] * (np.arange(problem.keys) // 32)
     k[..., 0] = steps[None, :, None]
     q[..., 0] = 1 / problem.scale
     if order == "grow":
@@ -308,8 +308,8 @@ NARROW, WIDE = OnePassBlock(1, 2, 32), OnePassBlock(2, 1, 16)
             )
             for head_dim, block, lengths, order in (
                 (40, WIDE, "cut", "grow"),
-                (40, NARROW, "whole", "steady"),
-                (40, NARROW, "cut", "random"),
+                (40, NARROW, "cut", "steady"),
+                (40, NARROW, "whole", "random"),
                 (20, WIDE, "cut", "shrink"),
                 (64, NARROW, "whole", "grow"),
                 (64, WIDE, "cut", "random"),
