@@ -1,4 +1,7 @@
-"""Flash attention in float16: ``templates/flash_f16.wgsl.j2``."""
+"""Attention with products in float16, for GPUs without subgroup matrices.
+
+The WGSL is in ``templates/flash_f16.wgsl.j2``.
+"""
 
 from __future__ import annotations
 
