@@ -103,10 +103,9 @@ def further_flash(problem: AttentionProblem) -> Iterable[FlashBlock]:
     return further_flash_blocks(problem.head_dim)
 
 
-def further_one_pass(problem: AttentionProblem) -> Iterable[OnePassBlock]:
+def further_one_pass(_problem: AttentionProblem) -> Iterable[OnePassBlock]:
     """Return blocks for attention on matrix units in one pass."""
-    is_wide = problem.head_dim > heuristics.MAX_TWO_ROW_UNITS_HEAD_DIM
-    return [block for block in BLOCKS_ONE_PASS if block.row_units == 1 or not is_wide]
+    return BLOCKS_ONE_PASS
 
 
 def further_matrix_attention(problem: AttentionProblem) -> Iterable[SubgroupMatrixBlock]:
