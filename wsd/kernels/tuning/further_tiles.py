@@ -52,9 +52,9 @@ TILES_F16 = (F16Tile(128, 64, 32, 8, 8), F16Tile(64, 64, 32, 8, 4), F16Tile(32, 
 # Those that were the fastest most often on an H200, beside the one of 128x128 and 2x2 subgroups.
 TILES_MATRIX = (SubgroupMatrixTile(128, 128, 32, 4, 2), SubgroupMatrixTile(128, 64, 32, 4, 2))
 
-# Beside the one of 4 subgroups: the first shares keys among fewer, the second holds half as many
-# results in registers.
-BLOCKS_ONE_PASS = (OnePassBlock(2, 2, 32), OnePassBlock(4, 1, 32))
+# On an H200 the first was the fastest for heads of 40, the second for heads of 80: in the second, a
+# thread holds half as many results in registers.
+BLOCKS_ONE_PASS = (OnePassBlock(1, 2, 32), OnePassBlock(4, 1, 32))
 
 
 def is_negligible(problem: GemmProblem | AttentionProblem | NormSumsProblem) -> bool:
