@@ -65,7 +65,7 @@ MIN_WINOGRAD_MATRIX_CHANNELS = 256
 MIN_WINOGRAD_WORKGROUPS_128X128 = 512
 
 # Fewest keys and widest heads with which attention in one pass, which packs its operands first, was
-# timed on an H200, and took 0.87 of the time of two passes and less. Wider heads need more registers.
+# timed on an H200, and took at most 0.87 of the time of two passes. Wider heads need more registers.
 MIN_ONE_PASS_KEYS = 1024
 MAX_ONE_PASS_HEAD_DIM = 80
 
