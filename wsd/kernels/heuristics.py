@@ -64,8 +64,9 @@ MIN_WINOGRAD_MATRIX_CHANNELS = 256
 # an H200, 320 of them took longer than tiles of 64x64, 2048 of them did not.
 MIN_WINOGRAD_WORKGROUPS_128X128 = 512
 
-# Fewest keys and widest heads with which attention in one pass, which packs its operands first, was
-# timed on an H200, and took at most 0.87 of the time of two passes. Wider heads need more registers.
+# Fewest keys and widest heads with which attention in one pass, which packs its operands first,
+# was timed on an H200: it took at most 0.87 of the time of two passes. Wider heads need more
+# registers.
 MIN_ONE_PASS_KEYS = 1024
 MAX_ONE_PASS_HEAD_DIM = 80
 
