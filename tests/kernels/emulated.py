@@ -3,7 +3,8 @@
 Only what the extension and f16 add is rewritten in the kernel's own text; its loads, addresses,
 barriers and loops stay as they are. Of a left matrix, a thread holds the row of its number modulo
 16; of a result, half of that row; of a right matrix, where it begins. f16 values are float32
-values that are rounded to f16. A word of either extension that no rule rewrites is an error.
+values that are rounded to f16; those in storage buffers are read from words of two. A word of
+either extension that no rule rewrites is an error.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from wsd.kernels.variant import Launch, Variant
 SIZE = 16
 _DIRECTIVE = re.compile(r"^\s*(?:enable|diagnostic)\b[^;]*;\s*", re.MULTILINE)
 _COMMENT = re.compile(r"//[^\n]*")
+_THREADS = re.compile(r"@workgroup_size\((\d+)\)")
 _INDEX = re.compile(r"@builtin\(local_invocation_index\)\s*(\w+)\s*:\s*u32[^{]*\{")
-_SHARED = re.compile(r"var<workgroup>\s*\w+\s*:\s*array<f32,\s*(\d+)>")
+_SHARED = re.compile(r"var<workgroup>\s*\w+\s*:\s*array<[fu]32,\s*(\d+)>")
 _EXTENSION_WORD = re.compile(r"\b(?:subgroup[A-Z]\w*|subgroup_matrix\w*|f16|enable|chromium\w*)\b")
 
 _TYPES = """alias Left = array<f32, 16>;
 alias Result = array<f32, 8>;
-struct Right { at : u32, by_columns : bool, stride : u32 }
+struct Right { source : u32, at : u32, by_columns : bool, stride : u32 }
 var<private> matrix_row : u32;
 var<private> first_column : u32;
 fn round_f16x4(x : vec4<f32>) -> vec4<f32> {
@@ -38,9 +40,13 @@ _START = """
 matrix_row = {thread} % 16u;
 first_column = {thread} % 32u / 16u * 8u;
 """
+_READ = "fn read_{0}(at : u32) -> f32 {{ return {0}[at]; }}\n"
+_READ_WORD = "fn read_{0}(at : u32) -> f32 {{ return unpack2x16float({0}[at / 2u])[at % 2u]; }}\n"
 _LOAD_LEFT = """fn load_left_{0}(at : u32, by_columns : bool, stride : u32) -> Left {{
   var row : Left;
-  for (var k = 0u; k < 16u; k++) {{ row[k] = {0}[at + matrix_row * stride + k]; }}
+  let start = at + matrix_row * select(stride, 1u, by_columns);
+  let step = select(1u, stride, by_columns);
+  for (var k = 0u; k < 16u; k++) {{ row[k] = read_{0}(start + k * step); }}
   return row;
 }}
 """
@@ -50,13 +56,30 @@ _MULTIPLY = """fn multiply_accumulate(a : Left, b : Right, c : Result) -> Result
     let n = first_column + j;
     let start = b.at + n * select(1u, b.stride, b.by_columns);
     let step = select(b.stride, 1u, b.by_columns);
-    for (var k = 0u; k < 16u; k++) {{ row[j] += a[k] * {0}[start + k * step]; }}
+    switch b.source {{
+{}
+    }}
   }}
   return row;
 }}
 """
-_STORE = """fn store_{0}(at : u32, row : Result, by_columns : bool, stride : u32) {{
-  for (var j = 0u; j < 8u; j++) {{ {0}[at + matrix_row * stride + first_column + j] = row[j]; }}
+_SUM = """
+      {case} {{ for (var k = 0u; k < 16u; k++) {{ row[j] += a[k] * read_{0}(start + k * step); }} }}
+"""
+# Of results: where the thread's half of a row begins, and how far its values are apart.
+_HALF_ROW = """
+  let start = at + select(matrix_row * stride + first_column,
+    matrix_row + first_column * stride, by_columns);
+  let step = select(1u, stride, by_columns);
+"""
+_LOAD_RESULT = """fn load_result_{0}(at : u32, by_columns : bool, stride : u32) -> Result {{
+  var row : Result;{half_row}
+  for (var j = 0u; j < 8u; j++) {{ row[j] = {0}[start + j * step]; }}
+  return row;
+}}
+"""
+_STORE = """fn store_{0}(at : u32, row : Result, by_columns : bool, stride : u32) {{{half_row}
+  for (var j = 0u; j < 8u; j++) {{ {0}[start + j * step] = row[j]; }}
 }}
 """
 _SHUFFLE = """var<workgroup> shuffled : array<f32, {threads}>;
@@ -74,18 +97,26 @@ class _Rewriter:
 
     def __init__(self, thread: str) -> None:
         self.left: set[str] = set()
-        self.right: set[str] = set()
+        self.right: list[str] = []
+        self.results: set[str] = set()
         self.stored: set[str] = set()
+        self.words: set[str] = set()
         self.shuffles = False
         matrix = rf"<\s*f16\s*,\s*{SIZE}\s*,\s*{SIZE}\s*>\s*>\s*\(\s*&\s*(\w+)\s*,"
         self._thread = thread
         self._rules: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
             (rf"\bsubgroupMatrixLoad\s*<\s*subgroup_matrix_left\s*{matrix}", self._load_left),
             (rf"\bsubgroupMatrixLoad\s*<\s*subgroup_matrix_right\s*{matrix}", self._load_right),
+            (
+                r"\bsubgroupMatrixLoad\s*<\s*subgroup_matrix_result\s*"
+                rf"<\s*f32\s*,\s*{SIZE}\s*,\s*{SIZE}\s*>\s*>\s*\(\s*&\s*(\w+)\s*,",
+                self._load_result,
+            ),
             (r"\bsubgroupMatrixStore\s*\(\s*&\s*(\w+)\s*,", self._store),
             (rf"\bsubgroup_matrix_result\s*<\s*f32\s*,\s*{SIZE}\s*,\s*{SIZE}\s*>", self._result),
             (r"\bsubgroupMatrixMultiplyAccumulate\b", lambda _: "multiply_accumulate"),
             (r"\bsubgroupShuffleXor\s*\(", self._shuffle),
+            (r"(var<storage,\s*read>\s*(\w+)\s*:\s*)array\s*<\s*f16\s*>", self._words),
             (r"\barray\s*<\s*f16\s*,", lambda _: "array<f32,"),
             (r"\bbitcast\s*<\s*vec4\s*<\s*f16\s*>\s*>\s*\(", lambda _: "unpack_f16x4("),
             (r"\bvec4\s*<\s*f16\s*>\s*\(", lambda _: "round_f16x4("),
@@ -101,13 +132,21 @@ class _Rewriter:
         return text
 
     def declarations(self, threads: int) -> str:
-        [right] = self.right  # multiply_accumulate reads one array
+        sums = [
+            _SUM.format(name, case="default:" if number == 0 else f"case {number}u:").strip("\n")
+            for number, name in enumerate(self.right)
+        ]
         return "".join(
             [
                 _TYPES,
+                *(
+                    (_READ_WORD if name in self.words else _READ).format(name)
+                    for name in sorted({*self.left, *self.right})
+                ),
                 *(_LOAD_LEFT.format(name) for name in sorted(self.left)),
-                _MULTIPLY.format(right),
-                *(_STORE.format(name) for name in sorted(self.stored)),
+                *(_LOAD_RESULT.format(n, half_row=_HALF_ROW) for n in sorted(self.results)),
+                _MULTIPLY.format("\n".join(sums)),
+                *(_STORE.format(name, half_row=_HALF_ROW) for name in sorted(self.stored)),
                 *([_SHUFFLE.format(threads=threads)] if self.shuffles else []),
             ]
         )
@@ -117,8 +156,17 @@ class _Rewriter:
         return f"load_left_{found[1]}("
 
     def _load_right(self, found: re.Match[str]) -> str:
-        self.right.add(found[1])
-        return "Right("
+        if found[1] not in self.right:
+            self.right.append(found[1])
+        return f"Right({self.right.index(found[1])}u, "
+
+    def _load_result(self, found: re.Match[str]) -> str:
+        self.results.add(found[1])
+        return f"load_result_{found[1]}("
+
+    def _words(self, found: re.Match[str]) -> str:
+        self.words.add(found[2])
+        return f"{found[1]}array<u32>"
 
     def _store(self, found: re.Match[str]) -> str:
         self.stored.add(found[1])
@@ -136,7 +184,7 @@ def emulated(variant: Variant) -> Variant:
     """Return a variant on subgroup matrices of 16 x 16 x 16 as one that needs no feature."""
     assert variant.subgroup_matrix == (SIZE, SIZE, SIZE)
     launches = tuple(
-        _emulated(launch, variant.threads) if "subgroupMatrix" in launch.body else launch
+        _emulated(launch) if "subgroupMatrix" in launch.body else launch
         for launch in variant.launches
     )
     assert launches != variant.launches
@@ -151,10 +199,11 @@ def emulated(variant: Variant) -> Variant:
     )
 
 
-def _emulated(launch: Launch, threads: int) -> Launch:
+def _emulated(launch: Launch) -> Launch:
+    [threads] = _THREADS.findall(launch.body)
     head, body = (_COMMENT.sub("", text) for text in (launch.head, launch.body))
     [main] = _INDEX.finditer(body)
     body = body[: main.end()] + _START.format(thread=main[1]) + body[main.end() :]
     rewriter = _Rewriter(main[1])
     head, body = rewriter.rewrite(_DIRECTIVE.sub("", head)), rewriter.rewrite(body)
-    return replace(launch, head=head + rewriter.declarations(threads), body=body)
+    return replace(launch, head=head + rewriter.declarations(int(threads)), body=body)

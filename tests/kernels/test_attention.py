@@ -14,13 +14,16 @@ from wsd.kernels.attention.flash import (
     flash_blocks,
     further_flash_blocks,
 )
+from wsd.kernels.attention.one_pass import OnePassBlock, fits_one_pass, one_pass_attention
 from wsd.kernels.attention.subgroup_matrix import (
     SubgroupMatrixBlock,
     further_subgroup_matrix_blocks,
     subgroup_matrix_attention,
     subgroup_matrix_block,
 )
+from wsd.kernels.heuristics import choose_attention_one_pass
 from wsd.kernels.problem import AttentionProblem
+from wsd.kernels.tuning.further_tiles import BLOCKS_ONE_PASS
 
 # No block divides all queries and keys.
 PROBLEMS = [
@@ -223,3 +226,116 @@ def test_emulated_subgroup_matrix(kernel_host, problem, block):
     variant = emulated(subgroup_matrix_attention(problem, block))
     assert kernel_host.supports(variant)
     check_subgroup_matrix(kernel_host, problem, variant)
+
+
+# Whole blocks of 32 keys, and such that the last one has a single key.
+LENGTHS = {"whole": (64, 96), "cut": (40, 97)}
+
+
+def make_ordered(problem, order):
+    """Return query, key and value whose scores take an order along the keys.
+
+    Args:
+        problem: the attention; its keys are at least two blocks of 32.
+        order: `grow`, so that the largest of each 32 is 6.5 above that of those before, more than
+            8 powers of 2, but little enough that these still count; in a third of the rows they
+            shrink instead. `steady`, where none exceeds the first block's by as much. `shrink`, in
+            all rows. `random`: those of :func:`make_operands`.
+    """
+    if order == "random":
+        return make_operands(problem)
+    random = np.random.default_rng(2)
+    q, k, v = (
+        random.standard_normal((problem.batch, length, problem.heads, problem.head_dim))
+        for length in (problem.queries, problem.keys, problem.keys)
+    )
+    # Scores are those of the first dimension, and small random ones.
+    q *= 0.1
+    steps = {"grow": 6.5, "steady": 0.0, "shrink": -6.5}[order] * (np.arange(problem.keys) // 32)
+    k[..., 0] = steps[None, :, None]
+    q[..., 0] = 1 / problem.scale
+    if order == "grow":
+        q[:, ::3, :, 0] *= -1
+    return tuple(x.astype(np.float32) for x in (q, k, v))
+
+
+def reference_changes(problem, q, k, block_keys):
+    """Return, of each row, how often the reference of a softmax in one pass grows after a block."""
+    scores = np.einsum("bqhd,bkhd->bhqk", q.astype(np.float64), k) * problem.exp2_scale
+    reference = scores[..., :block_keys].max(-1)
+    changes = np.zeros(reference.shape, int)
+    for first in range(block_keys, problem.keys, block_keys):
+        largest = scores[..., first : first + block_keys].max(-1)
+        grows = largest > reference + 8
+        reference = np.where(grows, largest, reference)
+        changes += grows
+    return changes
+
+
+def check_one_pass(host, problem, variant, operands):
+    q, k, v = operands
+    expected = attend(problem, round_f16(q, problem.exp2_scale), round_f16(k), round_f16(v))
+    found, _ = host.run(variant, {"q": q, "k": k, "v": v}, expected.size)
+    assert relative_error(found, expected) < 1e-3
+
+
+@pytest.mark.parametrize("order", ["grow", "steady", "shrink", "random"])
+@pytest.mark.parametrize("head_dim", [20, 40, 64, 80, 160])
+def test_one_pass(kernel_host, head_dim, order):
+    for lengths in LENGTHS.values():
+        problem = AttentionProblem(2, *lengths, 2, head_dim, head_dim**-0.5)
+        blocks = {*choose_attention_one_pass(replace(problem, queries=4096, keys=4096))}
+        blocks |= {*BLOCKS_ONE_PASS, OnePassBlock(1, 1, 16), OnePassBlock(2, 1, 64)}
+        for block in sorted(blocks, key=lambda block: block.queries):
+            variant = one_pass_attention(problem, block)
+            if not kernel_host.supports(variant):
+                pytest.skip("not run: the adapter has no subgroup matrices")
+            check_one_pass(kernel_host, problem, variant, make_ordered(problem, order))
+
+
+NARROW, WIDE = OnePassBlock(1, 2, 32), OnePassBlock(2, 1, 16)
+
+
+@pytest.mark.parametrize(
+    ("head_dim", "block", "lengths", "order"),
+    [
+        pytest.param(40, NARROW, "cut", "grow", id="40-grow"),
+        *(
+            pytest.param(
+                head_dim, block, lengths, order,
+                marks=pytest.mark.full if head_dim in (20, 40) else pytest.mark.exhaustive,
+                id=f"{head_dim}-{block.row_units}-{lengths}-{order}",
+            )
+            for head_dim, block, lengths, order in (
+                (40, WIDE, "cut", "grow"),
+                (40, NARROW, "cut", "steady"),
+                (40, NARROW, "whole", "random"),
+                (20, WIDE, "cut", "shrink"),
+                (64, NARROW, "whole", "grow"),
+                (64, WIDE, "cut", "random"),
+                (80, NARROW, "cut", "grow"),
+                (160, WIDE, "cut", "grow"),
+                (160, WIDE, "whole", "steady"),
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_emulated_one_pass(kernel_host, head_dim, block, lengths, order):
+    problem = AttentionProblem(2, *LENGTHS[lengths], 2, head_dim, head_dim**-0.5)
+    operands = make_ordered(problem, order)
+    changes = reference_changes(problem, *operands[:2], block.keys)
+    if order == "grow":
+        # At every later block of 32 keys in two of three rows, and in the others never.
+        assert set(np.unique(changes)) == {0, (problem.keys - 1) // 32}
+    if order in ("steady", "shrink"):
+        assert not changes.any()
+    variant = emulated(one_pass_attention(problem, block))
+    assert kernel_host.supports(variant)
+    check_one_pass(kernel_host, problem, variant, operands)
+
+
+def test_one_pass_takes_no_causal_mask_no_bias_and_no_operands_of_too_many_bytes():
+    problem = AttentionProblem(2, 4096, 4096, 8, 40, 0.1)
+    assert fits_one_pass(problem, NARROW)
+    for other in ({"causal": True}, {"bias": True}, {"head_dim": 164}, {"keys": 1 << 16}):
+        assert not fits_one_pass(replace(problem, **other), NARROW)

@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from wsd.errors import UsageError
 from wsd.kernels import heuristics
 from wsd.kernels.attention.flash import FlashBlock, flash_attention
+from wsd.kernels.attention.one_pass import OnePassBlock, fits_one_pass, one_pass_attention
 from wsd.kernels.attention.subgroup_matrix import SubgroupMatrixBlock, subgroup_matrix_attention
 from wsd.kernels.conv.winograd import (
     fits_winograd,
@@ -38,6 +39,7 @@ from wsd.kernels.tuning.further_tiles import (
     further_f32,
     further_flash,
     further_matrix_attention,
+    further_one_pass,
     further_subgroup_matrix,
     further_winograd_f16,
     further_winograd_f32,
@@ -217,6 +219,16 @@ GEMV_WORKGROUP_SUM: VariantKind[GemmProblem, None] = VariantKind(
     generate=_gemv(subgroups=False),
     choose=heuristics.choose_gemv,
 )
+ATTENTION_ONE_PASS: VariantKind[AttentionProblem, OnePassBlock] = VariantKind(
+    name="attention_one_pass",
+    problem=AttentionProblem,
+    features=(F16, SUBGROUPS, SUBGROUP_MATRIX),
+    parameters=OnePassBlock,
+    generate=one_pass_attention,
+    choose=heuristics.choose_attention_one_pass,
+    accepts=fits_one_pass,
+    search_further=further_one_pass,
+)
 ATTENTION_SUBGROUP_MATRIX: VariantKind[AttentionProblem, SubgroupMatrixBlock] = VariantKind(
     name="attention_subgroup_matrix",
     problem=AttentionProblem,
@@ -262,6 +274,7 @@ KINDS: tuple[VariantKind[Any, Any], ...] = (
     GEMM_TILED_F32,
     GEMV_SUBGROUPS,
     GEMV_WORKGROUP_SUM,
+    ATTENTION_ONE_PASS,
     ATTENTION_SUBGROUP_MATRIX,
     ATTENTION_FLASH,
     NORM_SUMS_SUBGROUPS,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import astuple, replace
 from typing import Any, TypeVar
 
-from tools.kernel_study.attention import OnePassBlock, flash_f16_candidate, one_pass_candidate
+from tools.kernel_study.attention import flash_f16_candidate
 from tools.kernel_study.candidate import (
     F16_LIMIT,
     F32_LIMIT,
@@ -24,6 +24,7 @@ from tools.kernel_study.matrix_pipelined import (
 from tools.kernel_study.outer import OuterTile, fits_outer, outer_candidate
 from tools.kernel_study.winograd import fits_winograd, winograd_candidate
 from wsd.kernels.attention.flash import FlashBlock
+from wsd.kernels.attention.one_pass import OnePassBlock, one_pass_attention
 from wsd.kernels.attention.subgroup_matrix import SubgroupMatrixBlock, subgroup_matrix_attention
 from wsd.kernels.gemm.f16 import F16Tile, f16_gemm
 from wsd.kernels.gemm.subgroup_matrix import (
@@ -279,8 +280,12 @@ def _list_attentions(problem: AttentionProblem) -> Iterator[Candidate]:
     for flash in _FLASH_F16.get(problem.head_dim, ()):
         yield flash_f16_candidate(problem, flash)
     for block in _MATRIX_BLOCKS:
-        numbers = f"s{block.subgroups} r{block.row_units} k{block.keys}"
         variant = subgroup_matrix_attention(problem, block)
-        yield candidate_of_variant(f"matrix {numbers}", variant, F16_LIMIT)
+        yield candidate_of_variant(f"matrix {_describe_block(block)}", variant, F16_LIMIT)
     for one_pass in _ONE_PASS_BLOCKS:
-        yield one_pass_candidate(problem, one_pass)
+        variant = one_pass_attention(problem, one_pass)
+        yield candidate_of_variant(f"one pass {_describe_block(one_pass)}", variant, F16_LIMIT)
+
+
+def _describe_block(block: SubgroupMatrixBlock | OnePassBlock) -> str:
+    return f"s{block.subgroups} r{block.row_units} k{block.keys}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from wsd.kernels.problem import AttentionProblem, Conv2d, GemmProblem, Weights
 
 StudyProblem = GemmProblem | AttentionProblem
@@ -38,6 +40,14 @@ def attention(batch: int, queries: int, keys: int, heads: int, head_dim: int) ->
     return AttentionProblem(batch, queries, keys, heads, head_dim, head_dim**-0.5)
 
 
+def growing(problem: AttentionProblem) -> AttentionProblem:
+    """Return an attention whose scores are twice as large, so that larger ones keep coming.
+
+    An online softmax then scales its sums down often, which it seldom does with the usual scale.
+    """
+    return replace(problem, scale=2 * problem.scale)
+
+
 # Those that take most time first: a run that ends early has measured them.
 PROBLEMS: dict[str, StudyProblem] = {
     "sd35 attention joint": attention(2, 4429, 4429, 24, 64),
@@ -63,6 +73,7 @@ PROBLEMS: dict[str, StudyProblem] = {
     "sdxl attention 32x32": attention(2, 1024, 1024, 20, 64),
     "sd35 qkv": linear(8192, 1536, 1536),
     "sd15 conv 64x64x640->320": conv3x3(2, 64, 640, 320),
+    "sd15 attention 64x64 growing": growing(attention(2, 4096, 4096, 8, 40)),
     "sd15 conv stride 2": conv3x3(2, 64, 320, 320, stride=2),
 }
 # How many of them get every tile.

@@ -1,8 +1,11 @@
 """Blocks of the attention kernels meet the preconditions in the headers of their templates."""
 
+from dataclasses import replace
+
 import pytest
 
 from wsd.kernels.attention.flash import flash_blocks, further_flash_blocks
+from wsd.kernels.attention.one_pass import OnePassBlock, one_pass_attention
 from wsd.kernels.attention.subgroup_matrix import subgroup_matrix_attention, subgroup_matrix_block
 from wsd.kernels.problem import AttentionProblem
 from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES, BASELINE_MAX_THREADS
@@ -49,3 +52,36 @@ def test_bodies_are_shared_by_problems_of_one_head_dim():
     ]
     assert len({launch.body for launch in launches}) == 1
     assert len({launch.head for launch in launches}) == 4
+
+
+def test_in_one_pass_too_and_keys_and_values_are_packed_by_one_shader():
+    problems = [
+        AttentionProblem(2, n, n + 40, heads, 40, 0.1) for n in (64, 4096) for heads in (1, 8)
+    ]
+    variants = [one_pass_attention(p, OnePassBlock(4, 2, 32)) for p in problems]
+    for variant in variants:
+        _, keys, values, _ = variant.launches
+        assert keys == replace(values, buffers=(1, "k"))
+    bodies = [[launch.body for launch in variant.launches] for variant in variants]
+    assert all(each == bodies[0] for each in bodies)
+    assert len({variant.launches[-1].head for variant in variants}) == 4
+
+
+@pytest.mark.parametrize("head_dim", [4, 40, 160])
+@pytest.mark.parametrize(("queries", "keys"), [(1, 257), (128, 256), (4096, 4429)])
+def test_packed_operands_are_whole_blocks_and_written_whole(head_dim, queries, keys):
+    problem = AttentionProblem(2, queries, keys, 3, head_dim, 0.1)
+    block = OnePassBlock(4, 2, 32)
+    variant = one_pass_attention(problem, block)
+    *packs, attend = variant.launches
+    padded_head_dim = -(-head_dim // 16) * 16
+    for size, pack, rows, multiple in zip(
+        variant.scratch_bytes, packs, (queries, keys, keys), (128, 32, 32), strict=True
+    ):
+        padded = size // (2 * problem.batch * problem.heads * padded_head_dim)
+        assert rows <= padded < rows + multiple
+        assert padded % multiple == 0
+        # Each thread writes four values of 2 bytes; no workgroup has nothing to write.
+        threads = 256 * pack.grid[0] * pack.grid[1]
+        assert size // 8 <= threads < size // 8 + 256 * pack.grid[1]
+    assert attend.grid == (-(-queries // 128), 3, 2)

@@ -7,9 +7,11 @@ import re
 import pytest
 
 from tools.check_wgsl import Shader, find_faults
+from tools.kernel_study.candidates import list_candidates
 from tools.kernel_study.folder import PROBLEMS_FILE, PROGRAMS, write_folder
 from tools.kernel_study.problems import attention, conv3x3, linear
-from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES, BASELINE_MAX_THREADS
+from wsd.kernels.select import select_variants
+from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES, BASELINE_MAX_THREADS, SUBGROUP_MATRIX
 
 # Few rows of much k, so that k is split; the linear layer ends within a tile.
 PROBLEMS = {
@@ -22,6 +24,11 @@ KINDS = {
     "conv": {"today", "f16", "f32", "outer", "matrix", "pipelined", "winograd"},
     "attention": {"today", "flash", "matrix", "one"},
 }
+SHARED = re.compile(r"var<workgroup> (\w+) : ([^;]+);")
+TYPE = re.compile(r"(?:array<)?(?:vec([24])<)?[fiu](16|32)>?(?:, (\d+)>)?")
+# Vulkan asks that what matrices are loaded from in shared memory begins at such multiples of bytes.
+# One variable of another size, wherever it is declared, may leave those behind it between them.
+ALIGNMENT = 16
 BINDING = re.compile(r"@group\(0\) @binding\((\d+)\)")
 
 
@@ -57,3 +64,49 @@ def test_the_study_of_small_problems_is_whole_and_valid(tmp_path):
     assert set(codes) == {digest for digest, _ in shaders}
     assert any(shader.pipeline for shader in shaders.values())
     assert [fault.message for fault in find_faults([*shaders.values()])] == []
+
+
+def shared_sizes(code):
+    """Yield the workgroup variables of a shader by name, with their sizes in bytes."""
+    assert code.count("var<workgroup>") == len(SHARED.findall(code))
+    for name, stored in SHARED.findall(code):
+        components, bits, count = TYPE.fullmatch(stored).groups()
+        yield name, int(components or 1) * int(bits) // 8 * int(count or 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
+def test_matrices_are_loaded_from_aligned_shared_memory(problem):
+    candidates = {
+        f"{candidate.name}: {launch.label}": (launch.shader, candidate)
+        for candidate in list_candidates(problem)
+        for launch in candidate.launches
+    }
+    assert any("one pass" in name for name in candidates) == (problem is PROBLEMS["attention"])
+    for name, (code, candidate) in candidates.items():
+        sizes = dict(shared_sizes(code))
+        assert {n: size for n, size in sizes.items() if size % ALIGNMENT} == {}, name
+        assert sum(sizes.values()) <= candidate.shared_bytes, name
+
+
+# Enough operations that the product has variants, also those for tuning alone.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "problem",
+    [
+        linear(4095, 640, 640),
+        conv3x3(2, 32, 640, 640),
+        *(attention(1, 1000, 1001, 8, head_dim) for head_dim in (8, 40, 64, 80, 160)),
+    ],
+    ids=["linear", "conv", "8", "40", "64", "80", "160"],
+)
+def test_so_are_those_of_the_product(problem):
+    variants = [v for v in select_variants(problem) if SUBGROUP_MATRIX in v.features]
+    assert variants
+    for variant in variants:
+        largest = 0
+        for launch in variant.launches:
+            sizes = dict(shared_sizes(launch.head + launch.body))
+            assert {n: size for n, size in sizes.items() if size % ALIGNMENT} == {}, variant
+            largest = max(largest, sum(sizes.values()))
+        assert largest == variant.shared_bytes, variant.tile

@@ -1,6 +1,7 @@
 """The registry selects for every problem of large models what the kept tables say."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from itertools import product
 
@@ -8,6 +9,7 @@ import pytest
 
 from matches import GOLDEN, describe_selection, read_problem
 from wsd.kernels import heuristics
+from wsd.kernels.attention.one_pass import MAX_PACKED_BYTES
 from wsd.kernels.conv.winograd import winograd_products, winograd_tiles
 from wsd.kernels.problem import AttentionProblem, Conv2d, GemmProblem, NormSumsProblem
 from wsd.kernels.registry import kind_named, kinds_for
@@ -94,6 +96,7 @@ def test_convolutions_next_to_the_picture_sum_in_f32():
 
 
 WINOGRAD = ("conv_winograd_subgroup_matrix", "conv_winograd_f16", "conv_winograd_f32")
+WITH_SCRATCH = ("attention_one_pass", *WINOGRAD)
 
 
 def test_wide_convolutions_run_by_winograd():
@@ -153,11 +156,17 @@ def test_winograd_takes_only_windows_of_3x3_with_stride_and_padding_1(changed):
 def test_scratch_buffers_stay_small_and_chunks_share_their_shaders(path):
     totals = [0, 0, 0]
     problems = {read_problem(entry["problem"]) for _, entry in entries(path)}
-    for kind, problem in product(map(kind_named, WINOGRAD), problems):
-        for tile in kind.choose(problem) if isinstance(problem, GemmProblem) else ():
+    found = Counter()
+    for kind, problem in product(map(kind_named, WITH_SCRATCH), problems):
+        for tile in kind.choose(problem) if isinstance(problem, kind.problem) else ():
             variant = kind.variant(problem, tile)
             totals = [max(pair) for pair in zip(totals, variant.scratch_bytes, strict=True)]
-            assert len({launch.head + launch.body for launch in variant.launches}) == 4
+            shaders = {launch.head + launch.body for launch in variant.launches}
+            # Keys and values are packed by one.
+            most = 3 if kind.problem is AttentionProblem else 4
+            assert len(shaders) == most
+            found[kind.name] += 1
+    assert set(found) >= {"attention_one_pass", "conv_winograd_f32"}
     assert 0 < max(totals) < 128 << 20  # the default of maxStorageBufferBindingSize
     assert sum(totals) <= 192 << 20
 
@@ -185,6 +194,17 @@ def test_attention_of_an_untimed_head_dim():
     assert names(AttentionProblem(1, 4096, 4096, 8, 40, 0.1))[-1] == "attention_flash"
     assert names(AttentionProblem(1, 4096, 4096, 8, 44, 0.1)) == []
     assert names(AttentionProblem(1, 8, 8, 1, 40, 0.1)) == []  # too few operations
+
+
+def test_attention_of_few_keys_passes_over_them_twice():
+    least = heuristics.MIN_ONE_PASS_KEYS
+    matrix = ["attention_subgroup_matrix", "attention_flash"]
+    assert names(AttentionProblem(1, 4096, least, 8, 16, 0.1)) == ["attention_one_pass", *matrix]
+    assert names(AttentionProblem(1, 4096, least - 1, 8, 16, 0.1)) == matrix
+    # So does one whose packed keys would have more bytes than a scratch buffer may.
+    keys = MAX_PACKED_BYTES // (2 * 2 * 24 * 64) // 32 * 32
+    assert names(AttentionProblem(2, 512, keys, 24, 64, 0.1))[0] == "attention_one_pass"
+    assert "attention_one_pass" not in names(AttentionProblem(2, 512, keys + 32, 24, 64, 0.1))
 
 
 def test_attention_with_a_bias_is_computed_in_f32():

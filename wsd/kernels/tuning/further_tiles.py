@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from wsd.kernels import heuristics
 from wsd.kernels.attention.flash import FlashBlock, further_flash_blocks
+from wsd.kernels.attention.one_pass import OnePassBlock
 from wsd.kernels.attention.subgroup_matrix import (
     SubgroupMatrixBlock,
     further_subgroup_matrix_blocks,
@@ -50,6 +51,10 @@ TILES_F32 = (
 TILES_F16 = (F16Tile(128, 64, 32, 8, 8), F16Tile(64, 64, 32, 8, 4), F16Tile(32, 32, 32, 4, 4))
 # Those that were the fastest most often on an H200, beside the one of 128x128 and 2x2 subgroups.
 TILES_MATRIX = (SubgroupMatrixTile(128, 128, 32, 4, 2), SubgroupMatrixTile(128, 64, 32, 4, 2))
+
+# On an H200 the first was the fastest for heads of 40, the second for heads of 80: in the second, a
+# thread holds half as many results in registers.
+BLOCKS_ONE_PASS = (OnePassBlock(1, 2, 32), OnePassBlock(4, 1, 32))
 
 
 def is_negligible(problem: GemmProblem | AttentionProblem | NormSumsProblem) -> bool:
@@ -96,6 +101,11 @@ def further_winograd_matrix(problem: GemmProblem) -> Iterable[SubgroupMatrixTile
 def further_flash(problem: AttentionProblem) -> Iterable[FlashBlock]:
     """Return blocks for flash attention."""
     return further_flash_blocks(problem.head_dim)
+
+
+def further_one_pass(_problem: AttentionProblem) -> Iterable[OnePassBlock]:
+    """Return blocks for attention on matrix units in one pass."""
+    return BLOCKS_ONE_PASS
 
 
 def further_matrix_attention(problem: AttentionProblem) -> Iterable[SubgroupMatrixBlock]:
