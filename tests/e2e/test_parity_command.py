@@ -20,6 +20,7 @@ from wsd.errors import UsageError
 from wsd.evaluate.parity import compare, describe
 from wsd.models.registry import find_family
 from wsd.runtime.dawn_node import open_node_page
+from wsd.runtime.driver import LoadOptions
 from wsd.runtime.given_picture import GivenPicture
 from wsd.runtime.request import GenerationRequest
 from wsd.util.progress import Quiet
@@ -37,9 +38,10 @@ WAYS = {
 def ran(speck, tmp_path_factory):
     """Run the command; return what it compared, its exit code, lines and folder."""
     folder = tmp_path_factory.mktemp("parity")
-    kept = []
+    kept, asked = [], []
 
     def keep(*given, **options):
+        asked.append(options["options"])
         kept.append(compare(*given, **options))
         return kept[0]
 
@@ -48,8 +50,10 @@ def ran(speck, tmp_path_factory):
         code, lines = wsd(
             "parity", speck[0], "--model", "speck", "--random-weights", 0, "--host", "node",
             "--prompt", "red", "--steps", 2, "--out", folder / "P.png",
-            "--json", folder / "findings.json",
+            "--json", folder / "findings.json", "--kernels", "generated",
+            "--ignore-rules", "one-pass-untried",
         )  # fmt: skip
+    assert asked == [LoadOptions(kernels="generated", ignored_rules="one-pass-untried")]
     return kept[0], code, lines, folder
 
 
@@ -122,6 +126,17 @@ def test_what_does_not_belong_together(speck, checkpoint, name, size, said):
     wanted = own if name == "speck" else open_checkpoint(checkpoint, find_family(name))
     with pytest.raises(UsageError, match=said):
         compare(bundle, wanted, GenerationRequest("red", size=size), open_node_page, Quiet())
+
+
+def test_an_unknown_rule_is_refused_before_anything_is_drawn(speck, tmp_path, capsys):
+    out = tmp_path / "P.png"
+    given = ("--model", "speck", "--random-weights", 0, "--prompt", "red", "--out", out)
+    code, _ = wsd("parity", speck[0], *given, "--ignore-rules", "no-such-rule")
+    assert code == 2
+    error, hint = capsys.readouterr().err.splitlines()[-2:]
+    assert error == "error: speck has no selection rule 'no-such-rule'"
+    assert "one-pass-untried" in hint
+    assert not out.exists()
 
 
 @pytest.mark.exhaustive

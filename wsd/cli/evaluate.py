@@ -106,26 +106,34 @@ def reference(
 @schedule_options
 @text_encoder_3_option
 @host_option
+@kernels_option
+@ignored_rules_option
 @settings_option
 @click.option("--json", "json_path", type=OUTPUT_FILE, help="The findings.")
 def parity(
     folder: Path, chosen: CheckpointChoice, request: GenerationRequest, schedule: ScheduleOptions,
     out: Path, host: str, json_path: Path | None, picture: GivenPicture | None,
-    settings: DiffusionSettings | None, text_encoder_3: bool | None,
+    settings: DiffusionSettings | None, text_encoder_3: bool | None, kernels: str,
+    ignored_rules: str | None,
 ) -> None:  # fmt: skip
     """Compare a bundle with PyTorch on this machine; exit 1 if they differ."""
     from wsd.bundle.manifest import find_manifest, read_manifest
     from wsd.evaluate.parity import compare, describe
     from wsd.runtime.developer_build import check_developer_tvm
+    from wsd.runtime.driver import LoadOptions
     from wsd.runtime.png import write_pngs
     from wsd.runtime.settings import settle_request
     from wsd.runtime.text_encoder_choice import choose_encoders
-    from wsd.runtime.validation import check_picture
+    from wsd.runtime.validation import check_ignored_rules, check_picture
     from wsd.util.progress import Progress
 
     manifest = choose_encoders(read_manifest(find_manifest(folder, chosen.model)), text_encoder_3)
     # Before a checkpoint is fetched, or drawn at random.
     check_developer_tvm(folder, manifest)
+    check_ignored_rules(manifest, ignored_rules)
+    options = LoadOptions(
+        kernels=kernels, ignored_rules=ignored_rules, text_encoder_3=text_encoder_3
+    )
     if settings is not None:
         request = settle_request(manifest, request, settings)
     request, picture = check_picture(manifest, request, picture)
@@ -135,7 +143,7 @@ def parity(
     checkpoint = chosen.like(manifest).open(schedule)
     found = compare(
         folder, checkpoint, request, find_host(host), Progress(), model=described.name,
-        picture=picture, settings=settings, text_encoder_3=text_encoder_3,
+        picture=picture, settings=settings, options=options,
     )  # fmt: skip
     for line in describe(found):
         say(line)

@@ -199,7 +199,7 @@ def compare(
     model: str | None = None,
     picture: GivenPicture | None = None,
     settings: DiffusionSettings | None = None,
-    text_encoder_3: bool | None = None,
+    options: LoadOptions | None = None,
 ) -> Comparison:
     """Compare a bundle's model with the checkpoint that it was built from.
 
@@ -215,8 +215,8 @@ def compare(
         picture: what the request is drawn from, if not from its prompt alone; it is fitted to the
             drawn size.
         settings: the tiles that are compared, and what is evicted where stages are offloaded.
-        text_encoder_3: whether text encoders that can be left out are loaded, and are in the
-            checkpoint; None for those that the bundle has.
+        options: how the model is loaded each time: its kernels, the rules that do not count, and
+            whether text encoders that can be left out are loaded, and are in the checkpoint.
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
@@ -224,7 +224,8 @@ def compare(
         RenderError, ToolError: if the page cannot draw.
     """
     model = model or checkpoint.family.name
-    manifest = choose_encoders(read_manifest(find_manifest(bundle, model)), text_encoder_3)
+    usual = options or LoadOptions()
+    manifest = choose_encoders(read_manifest(find_manifest(bundle, model)), usual.text_encoder_3)
     request, picture = check_picture(manifest, request, picture)
     size = request.size or manifest.defaults.size
     if settings is not None:
@@ -238,7 +239,6 @@ def compare(
     drawn_from = picture is not None
     expected, device = _expect(checkpoint, manifest, request, size, progress, picture, settings)
     findings: list[Finding] = []
-    usual = LoadOptions(text_encoder_3=text_encoder_3)
     resident_way = _with_settings(usual, settings)
     with open_stage_renderer(bundle, progress, resident_way, open_host, model) as renderer:
         findings += _stages(renderer, request, size, expected, _name_denoiser(family))
@@ -252,22 +252,22 @@ def compare(
         findings += _safety(manifest, size, resident_way, renderer, expected)
     # A picture that is encoded in tiles has other latents than one that is encoded whole.
     ends = {False: resident} if drawn_from else {False: resident, True: resident}
-    for way in _low_memory_options(manifest, size) if low_memory is None else low_memory:
-        options = _with_settings(replace(way, text_encoder_3=text_encoder_3), settings)
-        with open_stage_renderer(bundle, progress, options, open_host, model) as renderer:
+    for low in _low_memory_options(manifest, size) if low_memory is None else low_memory:
+        way = _with_settings(replace(usual, offload=low.offload, tiling=low.tiling), settings)
+        with open_stage_renderer(bundle, progress, way, open_host, model) as renderer:
             again = renderer.draw(brief, picture=picture)
-            findings += _memory(manifest, size, options, renderer, image=drawn_from)
-            if (end := ends.setdefault(options.tiling, again.latents)) is not again.latents:
+            findings += _memory(manifest, size, way, renderer, image=drawn_from)
+            if (end := ends.setdefault(way.tiling, again.latents)) is not again.latents:
                 error = relative_error(again.latents, end)
-                what = f"{_describe_options(options)}: latents"
+                what = f"{_describe_options(way)}: latents"
                 findings.append(Finding(what, error, "relative", 0))
-            if options.tiling:
+            if way.tiling:
                 tiled = renderer.decode_latents(expected.latents, size)
                 error = relative_error(tiled, expected.tiled.image)
-                what = f"{_describe_options(options)}: decoded"
+                what = f"{_describe_options(way)}: decoded"
                 findings.append(Finding(what, error, "relative", STAGE_TOLERANCE))
-            findings += _encoding(manifest, size, options, renderer, expected)
-            findings += _safety(manifest, size, options, renderer, expected)
+            findings += _encoding(manifest, size, way, renderer, expected)
+            findings += _safety(manifest, size, way, renderer, expected)
     pictures = np.stack([expected.picture, drawn.images[0]])
     return Comparison(tuple(findings), drawn.adapter, device, pictures)
 

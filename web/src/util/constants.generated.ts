@@ -813,6 +813,14 @@ export const SELECTION_RULES = {
         { fact: "adapter.subgroup_matrices", test: "lacks", other: "candidate.subgroup_matrices" },
       ],
     },
+    {
+      name: "one-pass-untried",
+      reason: "no GPU has run attention in one pass as it is now, so it runs only where it is named",
+      when: [
+        { fact: "candidate.name", test: "is", value: "attention_one_pass" },
+        { fact: "asked.named", test: "is", value: false },
+      ],
+    },
   ],
   precisions: [
     {

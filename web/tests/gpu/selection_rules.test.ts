@@ -43,6 +43,9 @@ const VARIANT: Variant = {
 /** The same with a schedule that was tuned on one class of adapters. */
 const TUNED_VARIANT: Variant = { ...VARIANT, adapter_classes: ["nvidia hopper"] };
 
+/** The same by the name that a rule has in view. */
+const ONE_PASS: Variant = { ...VARIANT, name: "attention_one_pass" };
+
 const TILE = { role: "vae_decoder_tile", size: null, outputs: [{ shape: [1, 3, 8, 8] }] };
 const MANIFEST = {
   model: { name: "m", family: "", dtype: "f16" },
@@ -58,7 +61,7 @@ const MANIFEST = {
 /** The name of the rule that refuses the variant on a GPU. */
 function refusedVariant(gpu: DescribedGpu, named = false, variant = VARIANT): string | undefined {
   const table = { heads: [], bodies: [], kernels: { k: [variant] }, bytes: { k: 5 } };
-  const choice = named ? new Set([VARIANT.name]) : "auto";
+  const choice = named ? new Set([variant.name]) : "auto";
   const decide = (rules: readonly Rule[]): boolean =>
     selectVariant(table, "k", { gpu: describeGpu(gpu), rules, choice }) === undefined;
   const { kernels } = readRules({});
@@ -83,7 +86,7 @@ const without = (feature: string): DescribedGpu => {
   return { ...GPU, features: [...GPU.features].filter((each) => each !== feature) };
 };
 
-/** For each rule a GPU that only this rule refuses. */
+/** For each rule a GPU on which it alone refuses a variant. */
 const KERNEL_CASES: Record<string, DescribedGpu> = {
   "fallback-adapter": withInfo({ isFallbackAdapter: true }),
   "software-adapter": withInfo({ description: "SwiftShader Device (Subzero)" }),
@@ -94,7 +97,15 @@ const KERNEL_CASES: Record<string, DescribedGpu> = {
   "smallest-subgroup": withInfo({ subgroupMinSize: 31 }),
   "largest-subgroup": withInfo({ subgroupMaxSize: 33 }),
   "subgroup-matrix": withInfo({ subgroupMatrixConfigs: [{ ...CONFIG, K: 8 }] }),
+  "one-pass-untried": GPU,
 };
+/** Variants by the rules that refuse no other. */
+const REFUSED: Record<string, Variant> = {
+  "adapter-class": TUNED_VARIANT,
+  "one-pass-untried": ONE_PASS,
+};
+/** Rules that leave alone who names variants. */
+const YIELDING = ["fallback-adapter", "software-adapter", "one-pass-untried"];
 const PRECISION_CASES: Record<string, DescribedGpu> = {
   "model-features": without("shader-f16"),
   "model-limits": withLimits({ maxBufferSize: 899, maxStorageBufferBindingSize: 1000 }),
@@ -116,11 +127,10 @@ describe("each rule", () => {
   });
 
   test.each(Object.entries(KERNEL_CASES))("of kernels: %s", (name, gpu) => {
-    const variant = name === "adapter-class" ? TUNED_VARIANT : VARIANT;
+    const variant = REFUSED[name] ?? VARIANT;
     expect(refusedVariant(gpu, false, variant)).toBe(name);
-    // Whoever names variants decides about software adapters too, and about nothing else.
-    const ofSoftware = ["fallback-adapter", "software-adapter"].includes(name);
-    expect(refusedVariant(gpu, true, variant)).toBe(ofSoftware ? undefined : name);
+    // Whoever names variants decides about software adapters and untried kernels, and about nothing else.
+    expect(refusedVariant(gpu, true, variant)).toBe(YIELDING.includes(name) ? undefined : name);
   });
 
   test("of software adapters does not refuse what was tuned on one", () => {
