@@ -148,17 +148,24 @@ def test_tiled_convolution(kernel_host, tile, conv):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("conv", CONVS[::2], ids=CONV_NAMES[::2])
+@pytest.mark.parametrize(
+    "conv",
+    [
+        pytest.param(conv, id=name, marks=pytest.mark.exhaustive if number else ())
+        for number, (name, conv) in enumerate(zip(CONV_NAMES[::2], CONVS[::2], strict=True))
+    ],
+)
 def test_tiled_convolution_of_int4(kernel_host, conv):
     problem = replace(conv_problem(conv), weights="int4")
     assert fits(problem, TILES[-1])
     check(kernel_host, lambda p: tiled_gemm(p, TILES[-1]), problem, 1e-6)
 
 
-def further(tiles):
+def further(tiles, often):
     """Return each tile with linear layers of each weights, and with each convolution.
 
-    `nox -s full` runs each tile with one of both, `nox -s exhaustive` and `nox -s kernels` all.
+    `nox -s full` runs each tile with those that are named, `nox -s exhaustive` and
+    `nox -s kernels` all.
     """
     problems = {
         **{name: replace(LINEAR, weights=name) for name in WEIGHTS},
@@ -167,7 +174,6 @@ def further(tiles):
             for name, conv in zip(CONV_NAMES, CONVS, strict=True)
         },
     }
-    often = ("int4", "upsample and cut")
     return [
         pytest.param(
             tile,
@@ -186,7 +192,7 @@ def need_shared_memory(host, variant):
         pytest.skip(f"not run: the adapter has less than {variant.shared_bytes} bytes to share")
 
 
-@pytest.mark.parametrize(("tile", "problem"), further(TILES_F32))
+@pytest.mark.parametrize(("tile", "problem"), further(TILES_F32, ["int4"]))
 def test_further_tiles_of_f32(kernel_host, tile, problem):
     assert fits(problem, tile)
     need_shared_memory(kernel_host, tiled_gemm(problem, tile))
@@ -243,7 +249,11 @@ def test_f16_convolution(kernel_host, tile, conv):
 
 @pytest.mark.parametrize(
     ("tile", "problem"),
-    [case for case in further(TILES_F16) if case.values[1].weights != "float32"],
+    [
+        case
+        for case in further(TILES_F16, ["int4", "upsample and cut"])
+        if case.values[1].weights != "float32"
+    ],
 )
 def test_further_tiles_of_f16(kernel_host, tile, problem):
     check_f16(kernel_host, problem, tile)

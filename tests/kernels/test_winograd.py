@@ -78,7 +78,10 @@ def test_f32(kernel_host, conv):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize(
+    "weights",
+    [pytest.param(w, marks=() if w == "int8" else pytest.mark.exhaustive) for w in WEIGHTS],
+)
 def test_f32_of_stored_weights(kernel_host, weights):
     check_f32(kernel_host, problem_of(ODD, weights), LARGE_F32_TILE)
 
