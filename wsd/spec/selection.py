@@ -195,7 +195,7 @@ SELECTION_RULES: Final = SelectionRules(
         # function of WGSL. Without this rule it is the preferred variant of its shapes.
         _rule(
             "one-pass-untried",
-            "no GPU has run attention in one pass as it is now, so it runs only where it is named",
+            "no GPU has run attention in one pass as it is now: it runs where it is named",
             Condition(fact="candidate.name", test="is", value="attention_one_pass"),
             _NOT_NAMED,
         ),

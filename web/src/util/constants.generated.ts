@@ -815,7 +815,7 @@ export const SELECTION_RULES = {
     },
     {
       name: "one-pass-untried",
-      reason: "no GPU has run attention in one pass as it is now, so it runs only where it is named",
+      reason: "no GPU has run attention in one pass as it is now: it runs where it is named",
       when: [
         { fact: "candidate.name", test: "is", value: "attention_one_pass" },
         { fact: "asked.named", test: "is", value: false },
