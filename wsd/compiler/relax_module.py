@@ -21,6 +21,7 @@ from wsd.spec.roles import (
     LINEAR_COMBINATION_TERMS,
     MASKED_BLEND,
     RGBA_TO_IMAGE,
+    VAE_DECODER,
     VAE_ENCODER,
 )
 from wsd.spec.tensor import Size, TensorSpec
@@ -148,7 +149,10 @@ def signatures(
     of_components = parameters or {}
     return {
         trace.entry_point.name: Signature(
-            len(trace.entry_point.inputs), trace.parameters, of_components.get(trace.component)
+            len(trace.entry_point.inputs),
+            trace.parameters,
+            of_components.get(trace.component),
+            in_strips=trace.entry_point.role == VAE_DECODER,
         )
         for trace in traces
     }
