@@ -373,13 +373,16 @@ class _InStrips(relax.PyExprMutator):
         if _bytes(image) <= self._limits.strip:
             # A small image of a large one, as the picture itself is.
             row = max(_bytes(source) for source in self._graph.stored[image]) // rows
-        bytes_of_strip = self._limits.strip
-        if self._graph.shares[image] == 0 or image in self._graph.passing:
-            # Few margins are more than small strips where strips do not stay.
-            bytes_of_strip *= 2
-        height = max(2, bytes_of_strip // row // 2 * 2)
-        for start in range(0, rows, height):
-            yield start, min(start + height, rows)
+        height = max(2, self._limits.strip // row // 2 * 2)
+        share = self._graph.shares[image]
+        start = 0
+        while start < rows:
+            # The broadest images are computed most often. Their strips that do not stay are larger:
+            # there are margins of fewer of them.
+            larger = image in self._graph.passing and start + height > share
+            stop = min(start + (2 * height if larger else height), rows)
+            yield start, stop
+            start = stop
 
     def _rows(self, image: Any, start: int, stop: int) -> _Rows:
         """Return some rows of an image, or more: from what is stored, else computed."""
