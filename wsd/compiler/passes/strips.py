@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tvm import relax, te
+from tvm import relax, te, topi
 
 from wsd.compiler.tir.legalize.group_layer_norm import group_norm_kernels
 from wsd.compiler.tvm_compat import (
@@ -38,6 +38,8 @@ _FLOAT = 4
 # Strips of a whole image that one kernel joins: with its result they are buffers that every
 # WebGPU adapter binds.
 _JOINED = 7
+# Strips that the kernel joins that normalises them, which reads four tensors more.
+_FUSED = 3
 _CONVOLUTION, _NORM, _DOUBLING = "relax.nn.conv2d", "relax.nn.group_norm", "relax.image.resize2d"
 _ELEMENTWISE = ("relax.nn.silu", "relax.add", "relax.subtract", "relax.multiply", "relax.divide")
 
@@ -60,8 +62,9 @@ class Limits:
 
 def limits_of(largest: int) -> Limits:
     """Return the limits of a function whose largest image has so many bytes."""
-    # A VAE's last level has half as many channels as what comes up from the one before it.
-    return Limits(whole=512 << 20, strip=largest // 32, stored=largest * 3 // 4)
+    # What comes up to a VAE's last level has twice as many channels as the level, all of whose
+    # output has to be stored. Beside it are strips of what a norm reads, and a few that pass.
+    return Limits(whole=512 << 20, strip=largest // 32, stored=largest * 11 // 16)
 
 
 def in_strips(
@@ -286,13 +289,23 @@ class _InStrips(relax.PyExprMutator):
             if before in self._graph.passing:
                 self._strips[before] = []
             before = stored
-        values = [value for *_, value in self._strips[image]]
-        joined = values.pop(0)
-        while values:
-            parts = [joined, *values[: _JOINED - 1]]
-            del values[: _JOINED - 1]
-            joined = self._emit(relax.op.concat(parts, axis=1))
-        self._whole[image] = joined
+        self._whole[image] = self._joined([value for *_, value in self._strips[image]])
+        return self._whole[image]
+
+    def _joined(self, values: list[Any]) -> Any:
+        """Return rows below each other, of at least one value."""
+
+        def join(*parts: te.Tensor) -> te.Tensor:
+            return topi.concatenate(parts, axis=1)
+
+        joined, *waiting = values
+        while waiting:
+            parts = [joined, *waiting[: _JOINED - 1]]
+            del waiting[: _JOINED - 1]
+            # Nothing is fused with it, so that it has no more buffers than its parts.
+            joined = self.builder_.emit_te(
+                join, *parts, primfunc_name_hint="join", primfunc_attrs=opaque_attributes()
+            )
         return joined
 
     def _compute(self, image: Any) -> None:
@@ -396,6 +409,8 @@ class _InStrips(relax.PyExprMutator):
                 at = upto
         if at < stop:
             return self._rows_of_call(image, start, stop)
+        if len(pieces) > _FUSED:
+            pieces = [self._joined(pieces)]
         value = pieces[0] if len(pieces) == 1 else self._emit(relax.op.concat(pieces, axis=1))
         return _Rows(value, start, (start, stop))
 
