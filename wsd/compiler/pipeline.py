@@ -59,7 +59,7 @@ def lowering_passes(signatures: Mapping[str, Signature]) -> list[Pass]:
         signatures: Relax function → what its arguments are, of every function with parameters.
     """
     transform = relax.transform
-    striped = [name for name, signature in signatures.items() if signature.in_strips]
+    whole = {name: s.whole_bytes for name, s in signatures.items() if s.whole_bytes is not None}
     return [
         # Parameters come as the browser uploads them: packed into words, channels last.
         Pass("pack_parameters", lambda module: pack_parameters(module, signatures), is_own=True),
@@ -70,7 +70,7 @@ def lowering_passes(signatures: Mapping[str, Signature]) -> list[Pass]:
         # All transformer blocks project the same text and time embeddings: once is enough.
         Pass("eliminate_common_subexpr", transform.EliminateCommonSubexpr()),
         # What is computed again, rather than stored, would be a common subexpression.
-        Pass("strips", lambda module: in_strips(module, striped), is_own=True),
+        Pass("strips", lambda module: in_strips(module, whole), is_own=True),
         # WSD's legalizers come first: they match operands that TVM's would lower.
         Pass("legalize_own", legalize_own()),
         Pass("legalize_ops", transform.LegalizeOps()),

@@ -21,7 +21,6 @@ from wsd.spec.roles import (
     LINEAR_COMBINATION_TERMS,
     MASKED_BLEND,
     RGBA_TO_IMAGE,
-    VAE_DECODER,
     VAE_ENCODER,
 )
 from wsd.spec.tensor import Size, TensorSpec
@@ -152,7 +151,7 @@ def signatures(
             len(trace.entry_point.inputs),
             trace.parameters,
             of_components.get(trace.component),
-            in_strips=trace.entry_point.role == VAE_DECODER,
+            trace.entry_point.whole_bytes,
         )
         for trace in traces
     }

@@ -16,9 +16,8 @@ the whole image.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,34 +59,37 @@ class Limits:
     stored: int
 
 
-def limits_of(largest: int) -> Limits:
-    """Return the limits of a function whose largest image has so many bytes."""
+def choose_limits(whole: int, largest: int) -> Limits:
+    """Return the limits of a function.
+
+    Args:
+        whole: the most bytes of an image that is computed whole.
+        largest: bytes of the function's largest image.
+    """
     # What comes up to a VAE's last level has twice as many channels as the level, all of whose
     # output has to be stored. Beside it are strips of what a norm reads, and a few that pass.
-    return Limits(whole=512 << 20, strip=largest // 32, stored=largest * 11 // 16)
+    return Limits(whole, strip=largest // 32, stored=largest * 11 // 16)
 
 
-def in_strips(
-    module: IRModule, names: Collection[str], limits: Limits | None = None
-) -> IRModule:
+def in_strips(module: IRModule, whole: Mapping[str, int | Limits]) -> IRModule:
     """Return the module with some functions' large images computed in strips.
 
     Args:
         module: holds the functions.
-        names: of the functions.
-        limits: what is computed in strips; by the size of the function's images unless given.
+        whole: name of a function → the most bytes of an image that it computes whole, from which
+            the other limits follow; or all of its limits.
     """
-    for name in names:
-        module = _rewrite(module, name, limits)
+    for name, limit in whole.items():
+        module = _rewrite(module, name, limit)
     return module
 
 
-def _rewrite(module: IRModule, name: str, given: Limits | None) -> IRModule:
+def _rewrite(module: IRModule, name: str, limit: int | Limits) -> IRModule:
     function = module[name]
     bindings = [binding for block in function.body.blocks for binding in block.bindings]
     images = [b.var for b in bindings if _is_image(b)]
     largest = max((_bytes(image) for image in images), default=0)
-    limits = given or limits_of(largest)
+    limits = limit if isinstance(limit, Limits) else choose_limits(limit, largest)
     if largest <= limits.whole:
         return module
     graph = _Graph.of(bindings, limits)

@@ -74,7 +74,7 @@ def build(module: IRModule) -> tuple[Executable, dict[str, Plan]]:
     pipeline = relax.get_pipeline("default_build")
     watch = _PlanWatch()
     context = tvm.transform.PassContext(instruments=[watch])
-    with target(), context, _grouped_device_functions(), _shared_storage():
+    with target(), context, _grouped_device_functions(), shared_storage():
         executable = relax.build(module, target(), relax_pipeline=pipeline, system_lib=True)
     return executable, watch.planned
 
@@ -88,7 +88,7 @@ def plan_memory(module: IRModule) -> dict[str, Plan]:
         Relax function → its plan.
     """
     watch = _PlanWatch()
-    with target(), tvm.transform.PassContext(instruments=[watch]), _shared_storage():
+    with target(), tvm.transform.PassContext(instruments=[watch]), shared_storage():
         relax.get_pipeline("default_build")(module)
     return watch.planned
 
@@ -130,7 +130,7 @@ def _plan(function: Any) -> Plan:
 
 
 @contextmanager
-def _shared_storage() -> Iterator[None]:
+def shared_storage() -> Iterator[None]:
     """Let TVM's pipeline plan memory with :class:`ShareStorage` behind its own pass."""
     transform = cast(Any, relax.transform)
     original = transform.StaticPlanBlockMemory

@@ -117,9 +117,7 @@ class NormKernels:
 
             return te.compute(x.shape, element, name="normalize")
 
-        return builder.call_te(
-            normalized, x, *sums, scale, shift, primfunc_name_hint="normalize"
-        )
+        return builder.call_te(normalized, x, *sums, scale, shift, primfunc_name_hint="normalize")
 
     def _axes(self) -> list[Any]:
         return [te.reduce_axis((0, extent), name=f"r{i}") for i, extent in enumerate(self.inner)]
