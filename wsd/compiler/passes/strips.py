@@ -387,7 +387,8 @@ class _InStrips(relax.PyExprMutator):
         row = _bytes(image) // rows
         if _bytes(image) <= self._limits.strip:
             # A small image of a large one, as the picture itself is.
-            row = max(_bytes(source) for source in self._graph.stored[image]) // rows
+            sources = self._graph.stored[image]
+            row = max((_bytes(source) for source in sources), default=_bytes(image)) // rows
         height = max(2, self._limits.strip // row // 2 * 2)
         share = self._graph.shares[image]
         start = 0
@@ -444,7 +445,7 @@ class _InStrips(relax.PyExprMutator):
             return self._convolved(image, call, start, stop)
         if name == _DOUBLING:
             first, after = start // 2, -(-stop // 2)
-            width, channels = shape_of(image)[2:]
+            width = shape_of(image)[2]
             small = self._exact(call.args[0], first, after)
             size = (2 * (after - first), width)
             made = self._emit(relax.Call(call.op, [small, relax.ShapeExpr(size)], call.attrs))
