@@ -11,7 +11,7 @@ from wsd.runtime.request import GenerationRequest
 from wsd.spec.tolerances import PEAK_MEMORY_MARGIN
 
 PROMPT = "a large red circle left of a small blue square"
-# TVM's runtime rounds storages up to pages, which counts in a model of this size. A decoder in strips
+# TVM rounds storages up to pages, which counts in a model of this size. A decoder in strips
 # has fewer storages than this.
 STORAGES, PAGE = 48, 4096
 DRAWING = GenerationRequest(PROMPT, seed=2, steps=3)

@@ -101,7 +101,7 @@ class _PlanWatch:
         self.planned: dict[str, Plan] = {}
 
     def run_after_pass(self, module: IRModule, info: Any) -> None:
-        if str(info.name) != SHARE_STORAGE:
+        if str(info.name) not in ("StaticPlanBlockMemory", SHARE_STORAGE):
             return
         for variable, function in module.functions.items():
             if isinstance(function, relax.Function):
