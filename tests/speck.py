@@ -205,3 +205,20 @@ TINY_VAE = replace(
     sizes=((32, 32),),
     tile=24,
 )
+
+# A VAE with the levels of the published ones, of which the last is half as broad as the one before
+# it; its decoder computes in strips of few rows.
+STRIPS = replace(
+    SPECK,
+    name="strips",
+    components=(
+        *SPECK.components[:2],
+        autoencoder(
+            block_out_channels=(8, 16, 32, 32), layers_per_block=2, norm_num_groups=4,
+            sample_size=32, scaling_factor=0.13025,
+        ),
+    ),
+    sizes=((40, 56),),
+    tile=32,
+    whole_bytes=64 << 10,
+)  # fmt: skip

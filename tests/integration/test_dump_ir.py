@@ -33,7 +33,7 @@ def test_a_dump_of_a_cached_library(library, tmp_path, caplog):
     texts = {path.stem: path.read_text() for path in (tmp_path / "ir" / "shaders").iterdir()}
     assert texts == library.shaders
     modules = sorted(path.name for path in (tmp_path / "ir").glob("*.py"))
-    assert (modules[0], modules[-1]) == ("00-imported.py", "14-schedule.py")
+    assert (modules[0], modules[-1]) == ("00-imported.py", "15-schedule.py")
     for entry in library.entry_points:
         assert f"def {entry.name}(" in (tmp_path / "ir" / modules[0]).read_text()
 

@@ -54,8 +54,8 @@ def library_key(
     """Return everything that a library depends on.
 
     That is what the compiler is given (architecture, sizes, dtype, tile, chunks, deep cache,
-    parts, tuned schedules), the tools, the code that transforms it (what the driver and the
-    family's architecture import) and its data files.
+    largest whole image, parts, tuned schedules), the tools, the code that transforms it (what the
+    driver and the family's architecture import) and its data files.
     Names, weights and defaults of a family are left out: families of one architecture share a
     library.
 
@@ -81,6 +81,7 @@ def library_key(
             "tile": family.tile,
             "prompt_chunks": family.prompt_chunks,
             **({"deep_cache": True} if family.deep_cache else {}),
+            "whole_bytes": family.whole_bytes,
             "parts": [part.id for component in family.components for part in component.parts],
             "toolchain": toolchain(databases),
             "runtime": runtime_key().digest,

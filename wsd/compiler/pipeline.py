@@ -20,6 +20,7 @@ from wsd.compiler.passes.check_legalized import check_legalized
 from wsd.compiler.passes.legalize import legalize_own
 from wsd.compiler.passes.pack_parameters import Signature, pack_parameters
 from wsd.compiler.passes.schedule import schedule
+from wsd.compiler.passes.strips import in_strips
 from wsd.compiler.schedule_database import ScheduleDatabase
 from wsd.compiler.tuned_variants import add_tuned_variants
 from wsd.compiler.tvm_compat import (
@@ -58,6 +59,7 @@ def lowering_passes(signatures: Mapping[str, Signature]) -> list[Pass]:
         signatures: Relax function → what its arguments are, of every function with parameters.
     """
     transform = relax.transform
+    whole = {name: s.whole_bytes for name, s in signatures.items() if s.whole_bytes is not None}
     return [
         # Parameters come as the browser uploads them: packed into words, channels last.
         Pass("pack_parameters", lambda module: pack_parameters(module, signatures), is_own=True),
@@ -67,6 +69,8 @@ def lowering_passes(signatures: Mapping[str, Signature]) -> list[Pass]:
         Pass("bundle_model_params", transform.BundleModelParams()),
         # All transformer blocks project the same text and time embeddings: once is enough.
         Pass("eliminate_common_subexpr", transform.EliminateCommonSubexpr()),
+        # What is computed again, rather than stored, would be a common subexpression.
+        Pass("strips", lambda module: in_strips(module, whole), is_own=True),
         # WSD's legalizers come first: they match operands that TVM's would lower.
         Pass("legalize_own", legalize_own()),
         Pass("legalize_ops", transform.LegalizeOps()),

@@ -148,7 +148,10 @@ def signatures(
     of_components = parameters or {}
     return {
         trace.entry_point.name: Signature(
-            len(trace.entry_point.inputs), trace.parameters, of_components.get(trace.component)
+            len(trace.entry_point.inputs),
+            trace.parameters,
+            of_components.get(trace.component),
+            trace.entry_point.whole_bytes,
         )
         for trace in traces
     }

@@ -40,6 +40,8 @@ class EntryPointModule:
         size: (width, height) of the picture in pixels; None where it does not matter.
         part: id of the part of the component whose parameters it reads
             (:class:`wsd.models.family.Part`); empty for the component's own.
+        whole_bytes: the most bytes of an image that it holds whole
+            (:attr:`wsd.models.family.Family.whole_bytes`); None for no limit.
     """
 
     name: str
@@ -49,6 +51,7 @@ class EntryPointModule:
     outputs: tuple[TensorSpec, ...]
     size: Size | None
     part: str = ""
+    whole_bytes: int | None = None
 
 
 class TensorView(Protocol):

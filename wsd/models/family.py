@@ -203,6 +203,8 @@ class Family:
         prompt_chunks: the most chunks that a prompt may have; a chunk is as long a text as the
             text encoder takes. Each number above 1 has functions of its own.
         deep_cache: whether the denoiser gives its deep features, and has functions that take them.
+        whole_bytes: the most bytes of an image inside the VAE's decoder; the decoder of a picture
+            that has larger ones computes them in strips of rows.
         license: licence of the published weights, as their card names it; empty if whoever builds
             has to look at the card.
         trained: sizes of the pictures that it was trained on; None if nothing is known of them.
@@ -225,6 +227,7 @@ class Family:
     examples: tuple[str, ...] = ()
     prompt_chunks: int = 3
     deep_cache: bool = False
+    whole_bytes: int = 512 << 20
     license: str = ""
     trained: TrainedSizes | None = None
 

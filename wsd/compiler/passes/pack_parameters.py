@@ -30,11 +30,14 @@ class Signature:
         parameters: the other arguments, in order.
         component: the parameters of its component, in order, of which the function reads some;
             the function gets them all as arguments. None if it reads them all.
+        whole_bytes: the most bytes of an image that it computes whole, and not in strips
+            (:mod:`wsd.compiler.passes.strips`); None for no limit.
     """
 
     inputs: int
     parameters: tuple[Parameter, ...]
     component: tuple[Parameter, ...] | None = None
+    whole_bytes: int | None = None
 
 
 def pack_parameters(module: IRModule, signatures: Mapping[str, Signature]) -> IRModule:

@@ -6,7 +6,8 @@ import importlib
 import math
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ import tvm
 from tvm import relax
 
 from wsd.compiler.tvm_compat.relax import IRModule, operator_name
+from wsd.compiler.tvm_compat.share_storage import SHARE_STORAGE, ShareStorage
 from wsd.compiler.tvm_compat.version import is_reference_lane, version
 from wsd.errors import CompileError
 
@@ -71,7 +73,8 @@ def build(module: IRModule) -> tuple[Executable, dict[str, Plan]]:
     """
     pipeline = relax.get_pipeline("default_build")
     watch = _PlanWatch()
-    with target(), tvm.transform.PassContext(instruments=[watch]), _grouped_device_functions():
+    context = tvm.transform.PassContext(instruments=[watch])
+    with target(), context, _grouped_device_functions(), shared_storage():
         executable = relax.build(module, target(), relax_pipeline=pipeline, system_lib=True)
     return executable, watch.planned
 
@@ -85,20 +88,20 @@ def plan_memory(module: IRModule) -> dict[str, Plan]:
         Relax function → its plan.
     """
     watch = _PlanWatch()
-    with target(), tvm.transform.PassContext(instruments=[watch]):
+    with target(), tvm.transform.PassContext(instruments=[watch]), shared_storage():
         relax.get_pipeline("default_build")(module)
     return watch.planned
 
 
 @tvm.ir.instrument.pass_instrument
 class _PlanWatch:
-    """Reads each function's plan right after the pass that plans memory."""
+    """Reads each function's plan right after the passes that plan memory."""
 
     def __init__(self) -> None:
         self.planned: dict[str, Plan] = {}
 
     def run_after_pass(self, module: IRModule, info: Any) -> None:
-        if str(info.name) != "StaticPlanBlockMemory":
+        if str(info.name) not in ("StaticPlanBlockMemory", SHARE_STORAGE):
             return
         for variable, function in module.functions.items():
             if isinstance(function, relax.Function):
@@ -124,6 +127,20 @@ def _plan(function: Any) -> Plan:
 
     relax.analysis.post_order_visit(function.body, visit)
     return Plan(sum(sizes), max(sizes, default=0), calls)
+
+
+@contextmanager
+def shared_storage() -> Iterator[None]:
+    """Let TVM's pipeline plan memory with :class:`ShareStorage` behind its own pass."""
+    transform = cast(Any, relax.transform)
+    original = transform.StaticPlanBlockMemory
+    transform.StaticPlanBlockMemory = lambda: tvm.transform.Sequential(
+        [original(), ShareStorage()], name="plan_memory"
+    )
+    try:
+        yield
+    finally:
+        transform.StaticPlanBlockMemory = original
 
 
 class _grouped_device_functions:  # noqa: N801 - used as a statement

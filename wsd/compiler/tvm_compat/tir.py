@@ -16,6 +16,7 @@ normalize_prim_func: Any = dlight.analysis.normalize_prim_func
 
 # Values of the attribute ``op_pattern`` (``OpPatternKind`` in TVM's C++), which tells FuseOps
 # what may be fused with a function.
+_INJECTIVE = 2
 _OUT_ELEMENTWISE_FUSABLE = 4
 _OPAQUE = 8
 
@@ -23,6 +24,14 @@ _OPAQUE = 8
 def gemm_attributes() -> dict[str, Any]:
     """Return the attributes of a TIR function that elementwise functions may be fused after."""
     return {"op_pattern": _OUT_ELEMENTWISE_FUSABLE}
+
+
+def injective_attributes() -> dict[str, Any]:
+    """Return the attributes of a TIR function that reads one value for each that it writes.
+
+    It may be fused with others like it, and with elementwise ones, but not after a GEMM.
+    """
+    return {"op_pattern": _INJECTIVE}
 
 
 def opaque_attributes() -> dict[str, Any]:

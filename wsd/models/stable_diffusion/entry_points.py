@@ -91,7 +91,7 @@ def make_vae_entry_points(
     for size in sizes:
         yield _decoder(family, wrappers, model, size)
     tile = _decoder(family, wrappers, model, (family.tile, family.tile))
-    yield replace(tile, name=VAE_DECODER_TILE, role=VAE_DECODER_TILE, size=None)
+    yield replace(tile, name=VAE_DECODER_TILE, role=VAE_DECODER_TILE, size=None, whole_bytes=None)
     for part in component.parts:
         yield from _encoders(family, part, wrappers, model, sizes)
 
@@ -282,6 +282,7 @@ def _decoder(
         (TensorSpec("latents", space.shape(size)),),
         (TensorSpec("image", (1, 3, size[1], size[0])),),
         size,
+        whole_bytes=family.whole_bytes,
     )
 
 
