@@ -1,10 +1,16 @@
 """A VAE's decoder in strips of rows: what the whole decoder of diffusers gives, in less memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from tvm import relax
+from tvm.relax import op
 
 from grain import GRAIN
+from lowering import lower
+from relax_functions import relax_function
 from speck import LEVELS, STRIPS
 from tvm_cpu import run_on_cpu
 from wsd.compiler import tvm_compat
@@ -47,6 +53,85 @@ def decode(module, traced, model, latents):
     state = dict(model.named_parameters())
     parameters = [state[p.name].detach().numpy() for p in traced.parameters]
     return run_on_cpu(module, [latents.numpy()], parameters)[0]
+
+
+def test_a_family_says_which_decoder_is_in_strips():
+    """From the family's field to the plan of its library; tiles are computed whole."""
+    whole = replace(STRIPS, whole_bytes=1 << 40)
+    in_parts, at_once = (
+        {entry.name: entry for entry in lower(family, family.sizes, "f32").library().entry_points}
+        for family in (STRIPS, whole)
+    )
+    ((width, height),) = STRIPS.sizes
+    name = f"vae_decoder_{width}x{height}"
+    assert in_parts[name].largest_buffer_bytes < at_once[name].largest_buffer_bytes
+    assert in_parts[name].workspace_bytes < at_once[name].workspace_bytes
+    assert in_parts.pop(name) != at_once.pop(name)
+    assert in_parts == at_once
+
+
+def norm_of(emit, image, groups):
+    """Emit a group norm of an image, (1, rows, width, channels)."""
+    channels = tvm_compat.shape_of(image)[3]
+    ones = relax.const(np.ones(channels, np.float32))
+    return emit(op.nn.group_norm(image, ones, ones, groups, channel_axis=3, axes=[1, 2]))
+
+
+def doubled(emit, image, method):
+    _, rows, width, _ = tvm_compat.shape_of(image)
+    return emit(
+        op.image.resize2d(
+            image, (2 * rows, 2 * width), layout="NHWC", method=method,
+            coordinate_transformation_mode="half_pixel", rounding_method="round",
+        )
+    )  # fmt: skip
+
+
+def decoder_like(emit, x):
+    silu = emit(op.nn.silu(doubled(emit, x, "nearest_neighbor")))
+    return emit(op.nn.silu(norm_of(emit, silu, 2)))
+
+
+def smoothly_doubled(emit, x):
+    return emit(op.nn.silu(norm_of(emit, emit(op.nn.silu(doubled(emit, x, "linear"))), 2)))
+
+
+def two_norms(emit, x):
+    image = emit(op.nn.silu(x))
+    return emit(op.add(norm_of(emit, image, 2), norm_of(emit, image, 4)))
+
+
+def two_results(emit, x):
+    image = emit(op.nn.silu(norm_of(emit, x, 2)))
+    return emit(op.concat([emit(op.nn.silu(image)), image], axis=3))
+
+
+def rows_of_a_constant(emit, x):
+    rows = relax.const(np.linspace(0, 1, 16 * 4, dtype=np.float32).reshape(16, 1, 4))
+    return emit(op.nn.silu(emit(op.add(norm_of(emit, x, 2), rows))))
+
+
+def no_norm(emit, x):
+    return emit(op.nn.silu(emit(op.nn.silu(x))))
+
+
+@pytest.mark.parametrize(
+    ("make", "is_cut"),
+    [
+        (decoder_like, True),
+        # What no known decoder has, and the pass would compute wrongly or not at all.
+        (smoothly_doubled, None), (two_norms, False), (two_results, None),
+        (rows_of_a_constant, None), (no_norm, False),
+    ],
+)  # fmt: skip
+def test_other_functions_are_computed_too(make, is_cut):
+    module = relax_function({"x": (1, 16, 8, 4)}, make)
+    strips = in_strips(module, {"main": Limits(0, 512, 64 << 10)})
+    if is_cut is not None:
+        assert (strips is not module) == is_cut
+    x = np.random.default_rng(1).standard_normal((1, 16, 8, 4), np.float32)
+    [expected], [found] = run_on_cpu(module, [x]), run_on_cpu(strips, [x])
+    assert np.linalg.norm(found - expected) <= 1e-5 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize(

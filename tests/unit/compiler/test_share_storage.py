@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tvm import relax
 from tvm.relax import op
 
 from relax_functions import relax_function
@@ -33,17 +34,35 @@ def strips():
 
 
 def views():
-    """Return a function whose reshaped tensor is read last, behind others of its size."""
+    """Return the same of which each part is read through a view, behind others of its size."""
 
     def body(emit, x):
-        first = emit(op.nn.relu(x))
-        view = emit(op.reshape(first, (WIDTH, ROWS)))
-        second = emit(op.exp(x))
-        third = emit(op.negative(second))
-        turned = emit(op.reshape(third, (WIDTH, ROWS)))
-        return emit(op.add(view, turned))
+        kept = []
+        for n in range(STRIPS):
+            large = emit(op.concat([x] * 4, axis=0))
+            changed = emit(op.nn.relu(large))
+            part = emit(op.strided_slice(changed, [0], [n], [n + ROWS], [1]))
+            kept.append(emit(op.reshape(part, (WIDTH, ROWS))))
+        total = kept[0]
+        for part in kept[1:]:
+            total = emit(op.add(total, part))
+        return total
 
     return relax_function({"x": (ROWS, WIDTH)}, body)
+
+
+def of_any_size():
+    """Return a function whose extents are known only when it is called."""
+    rows = tvm_compat.tir.Var("rows", "int64")
+    builder = relax.BlockBuilder()
+    x = tvm_compat.tensor_variable("x", (rows, WIDTH), "float32")
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            result = builder.emit_output(
+                op.add(builder.emit(op.exp(builder.emit(op.nn.relu(x)))), x)
+            )
+        builder.emit_func_output(result)
+    return builder.get()
 
 
 def test_small_tensors_do_not_take_large_storages():
@@ -51,6 +70,25 @@ def test_small_tensors_do_not_take_large_storages():
     # Two large tensors, and what is kept, of which the last is the result's own beside it.
     assert plan.workspace_bytes <= 2 * LARGE + (STRIPS + 1) * SMALL
     assert plan.largest_buffer_bytes == LARGE
+
+
+@pytest.mark.parametrize("make", [strips, views])
+def test_they_are_planned_anew(make):
+    def planned():
+        plan = tvm_compat.plan_memory(make())["main"]
+        return plan.workspace_bytes
+
+    anew = planned()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wsd.compiler.tvm_compat.share_storage._plan", lambda _function: None)
+        assert anew < planned()
+
+
+def test_what_is_not_known_is_left_as_planned():
+    with tvm_compat.shared_storage():
+        x = np.random.default_rng(0).standard_normal((ROWS, WIDTH), np.float32)
+        [found] = run_on_cpu(of_any_size(), [x])
+    np.testing.assert_allclose(found, np.exp(np.maximum(x, 0)) + x, rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -726,7 +726,6 @@ export const LEGACY_KERNEL_MODES = {
     "gemm_tiled_f32",
     "gemv_subgroups",
     "gemv_workgroup_sum",
-    "attention_one_pass",
     "attention_subgroup_matrix",
     "attention_flash",
     "norm_sums_subgroups",

@@ -93,6 +93,8 @@ def _rewrite(module: IRModule, name: str, limit: int | Limits) -> IRModule:
     if largest <= limits.whole:
         return module
     graph = _Graph.of(bindings, limits)
+    if not graph.is_suitable(bindings, function.body.body):
+        return module
     mutator = _InStrips(module, graph, limits)
     mutator.builder_.update_func(
         mutator.builder_.get().get_global_var(name), mutator.visit_expr(function)
@@ -116,8 +118,25 @@ def _is_image(binding: Any) -> bool:
         return int(attrs.channel_axis) == 3 and bool(attrs.center) and bool(attrs.scale)
     if name == _DOUBLING:
         small = shape_of(call.args[0])
-        return str(attrs.layout) == "NHWC" and shape[1] == 2 * small[1]
-    return True
+        # Each row comes from one row alone.
+        is_copied = str(attrs.layout) == "NHWC" and str(attrs.method) == "nearest_neighbor"
+        return is_copied and _is_of_half_the_row(attrs) and shape[1] == 2 * small[1]
+    return not any(_has_own_rows(argument) for argument in call.args)
+
+
+def _is_of_half_the_row(attrs: Any) -> bool:
+    """Tell whether row y of an image with twice as many rows is row y // 2 of the smaller one."""
+    way = str(attrs.coordinate_transformation_mode), str(attrs.rounding_method)
+    # y / 2, rounded down; or (y + 0.5) / 2 - 0.5, which is y / 2 - 0.25, to the nearest.
+    return way in (("asymmetric", "floor"), ("half_pixel", "round"))
+
+
+def _has_own_rows(operand: Any) -> bool:
+    """Tell whether an operand has values for each row, and is no image of a variable."""
+    shape = shape_of(operand)
+    if len(shape) == 4 and isinstance(operand, relax.Var):
+        return False
+    return len(shape) >= 3 and shape[-3] != 1
 
 
 def _is_even_convolution(call: Any) -> bool:
@@ -131,6 +150,18 @@ def _is_even_convolution(call: Any) -> bool:
         and top == bottom == rows // 2
         and rows % 2 == 1
     )
+
+
+def _variables(expression: Any) -> list[Any]:
+    """Return the variables that an expression reads."""
+    found: list[Any] = []
+
+    def visit(part: Any) -> None:
+        if isinstance(part, relax.Var):
+            found.append(part)
+
+    relax.analysis.post_order_visit(expression, visit)
+    return found
 
 
 def _bytes(image: Any) -> int:
@@ -162,8 +193,7 @@ class _Graph:
         is_read_whole = False
         for binding in bindings:
             if not _is_image(binding):
-                arguments = getattr(binding.value, "args", ())
-                is_read_whole |= any(argument in graph.calls for argument in arguments)
+                is_read_whole |= any(read in graph.calls for read in _variables(binding.value))
                 continue
             if is_read_whole:
                 # What an operator of another kind reads, such as an attention, is computed whole.
@@ -183,6 +213,26 @@ class _Graph:
                 graph.stored[image] = graph._sources(image)
         graph._choose(limits)
         return graph
+
+    def is_suitable(self, bindings: list[Any], result: Any) -> bool:
+        """Tell whether the images are those of a decoder as this pass knows it.
+
+        That has group norms, of one number of groups for an image, and only its last image is read
+        by what is computed whole. Without group norms, as in a tiny autoencoder, nothing would be
+        stored in strips.
+
+        Args:
+            bindings: the function's.
+            result: what the function returns.
+        """
+        groups: dict[Any, set[int]] = {}
+        for call in self.calls.values():
+            if operator_name(call) == _NORM:
+                groups.setdefault(call.args[0], set()).add(int(call.attrs.num_groups))
+        outside = [b.value for b in bindings if b.var not in self.calls]
+        read = {v for value in (*outside, result) for v in _variables(value) if v in self.calls}
+        is_uniform = all(len(numbers) == 1 for numbers in groups.values())
+        return bool(groups) and is_uniform and read == {list(self.calls)[-1]}
 
     def _sources(self, image: Any) -> list[Any]:
         """Return the stored images from which an image is computed, itself left out."""
@@ -404,14 +454,15 @@ class _InStrips(relax.PyExprMutator):
         """Return some rows of an image, or more: from what is stored, else computed."""
         if image not in self._graph.calls:
             return _Rows(self.visit_expr(image), 0, (0, shape_of(image)[1]))
-        pieces, at = [], start
+        found, at = [], start
         for first, after, value in self._strips.get(image, ()):
             if first <= at < after and at < stop:
                 upto = min(after, stop)
-                pieces.append(self._cut(value, at - first, upto - first))
+                found.append((value, at - first, upto - first))
                 at = upto
         if at < stop:
             return self._rows_of_call(image, start, stop)
+        pieces = [self._cut(*piece) for piece in found]
         if len(pieces) > _FUSED:
             pieces = [self._joined(pieces)]
         value = pieces[0] if len(pieces) == 1 else self._emit(relax.op.concat(pieces, axis=1))

@@ -17,6 +17,7 @@ import tvm
 from tvm import relax
 
 from wsd.compiler.tvm_compat.relax import IRModule, operator_name
+from wsd.compiler.tvm_compat.tir import node_kind
 
 _STORAGE, _TENSOR = "relax.memory.alloc_storage", "relax.memory.alloc_tensor"
 # The name by which instruments of passes know the pass.
@@ -74,9 +75,15 @@ class ShareStorage:
 
 
 def _plan(function: Any) -> list[_Storage] | None:
-    """Return storages for a function's tensors; None if they take no less memory."""
+    """Return storages for a function's tensors; None if they take no less memory.
+
+    None too for what is not read here: branches, extents that are not known, and several tensors
+    of one storage at a time.
+    """
     bindings = [binding for block in function.body.blocks for binding in block.bindings]
     calls = {b.var: b.value for b in bindings if operator_name(b.value) == _STORAGE}
+    if not _is_known(function, bindings):
+        return None
     tensors: dict[Any, _Tensor] = {}
     # Variable → the tensors in storages that it is, or is a view of, or holds.
     held: dict[Any, list[_Tensor]] = {}
@@ -99,6 +106,28 @@ def _plan(function: Any) -> list[_Storage] | None:
     before = sum(_bytes(call) for call in calls.values())
     storages = _place(list(tensors.values()), list(calls.values()))
     return storages if sum(storage.bytes for storage in storages) < before else None
+
+
+def _is_known(function: Any, bindings: list[Any]) -> bool:
+    """Tell whether all allocations are outside of branches, of constant size, at offset 0."""
+    allocations = [b.value for b in bindings if operator_name(b.value) in (_STORAGE, _TENSOR)]
+    found: list[Any] = []
+
+    def visit(part: Any) -> None:
+        if operator_name(part) in (_STORAGE, _TENSOR):
+            found.append(part)
+
+    relax.analysis.post_order_visit(function, visit)
+    if len(found) != len(allocations):
+        return False
+    for call in allocations:
+        is_tensor = operator_name(call) == _TENSOR
+        extents = call.args[2 if is_tensor else 0]
+        if not all(node_kind(extent) == "IntImm" for extent in extents):
+            return False
+        if is_tensor and int(call.args[1].value) != 0:
+            return False
+    return True
 
 
 def _variables(expression: Any) -> list[Any]:
