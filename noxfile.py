@@ -143,7 +143,7 @@ def full(session: nox.Session) -> None:
         names = "first-contact, appliance, kernels"
         session.log(f"not run: {names}: no container engine; start docker or podman")
     else:
-        # The longest first. When kernels begins, appliance has built what both stand on.
+        # The longest first. When kernels begins, appliance has usually built what both stand on.
         images = [run_apart(session, name) for name in ("first-contact", "appliance")]
         chains = [*images, run_apart(session, "kernels", NEED_F16), *chains]
         if container.runs_arm64():

@@ -54,9 +54,10 @@ def check_growth(work: Callable[[int], object], count: int, times: int = 50) -> 
     """Refuse work whose time grows faster than its amount; only a much faster growth is certain.
 
     The bound is the geometric middle between linear and quadratic growth: 354 times as long for 50
-    times as much. So either may be measured wrongly by a factor of seven. The fastest of several
-    repetitions counts, in the processor's time and without garbage collection (`timeit`), which
-    otherwise visits all objects of this process in the midst of the longer work.
+    times as much. So either may be measured wrongly by a factor of seven. Of the smaller
+    amount, the fastest of five repetitions counts. Times are the processor's, without garbage
+    collection (`timeit`), which otherwise visits all objects of this process in the midst of the
+    longer work.
 
     Args:
         work: gets an amount.
