@@ -31,6 +31,7 @@ from wsd.compiler.tvm_compat import (
     operator_name,
     shape_of,
     tir,
+    variables_of,
 )
 
 _FLOAT = 4
@@ -152,18 +153,6 @@ def _is_even_convolution(call: Any) -> bool:
     )
 
 
-def _variables(expression: Any) -> list[Any]:
-    """Return the variables that an expression reads."""
-    found: list[Any] = []
-
-    def visit(part: Any) -> None:
-        if isinstance(part, relax.Var):
-            found.append(part)
-
-    relax.analysis.post_order_visit(expression, visit)
-    return found
-
-
 def _bytes(image: Any) -> int:
     return _FLOAT * math.prod(shape_of(image))
 
@@ -193,7 +182,7 @@ class _Graph:
         is_read_whole = False
         for binding in bindings:
             if not _is_image(binding):
-                is_read_whole |= any(read in graph.calls for read in _variables(binding.value))
+                is_read_whole |= any(read in graph.calls for read in variables_of(binding.value))
                 continue
             if is_read_whole:
                 # What an operator of another kind reads, such as an attention, is computed whole.
@@ -230,7 +219,7 @@ class _Graph:
             if operator_name(call) == _NORM:
                 groups.setdefault(call.args[0], set()).add(int(call.attrs.num_groups))
         outside = [b.value for b in bindings if b.var not in self.calls]
-        read = {v for value in (*outside, result) for v in _variables(value) if v in self.calls}
+        read = {v for value in (*outside, result) for v in variables_of(value) if v in self.calls}
         is_uniform = all(len(numbers) == 1 for numbers in groups.values())
         return bool(groups) and is_uniform and read == {list(self.calls)[-1]}
 

@@ -44,6 +44,7 @@ from wsd.compiler.tvm_compat.relax import (
     permuted,
     shape_of,
     tensor_variable,
+    variables_of,
     zero_padded,
 )
 from wsd.compiler.tvm_compat.runtime_sources import WasmSources, tvmjs_source, wasm_sources
@@ -116,6 +117,7 @@ __all__ = [
     "thread_extents",
     "tir",
     "tvmjs_source",
+    "variables_of",
     "version",
     "wasm_sources",
     "written_buffers",

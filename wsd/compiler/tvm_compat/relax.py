@@ -21,6 +21,18 @@ def tensor_variable(name: str, shape: tuple[int, ...], dtype: str) -> Any:
     return relax.Var(name, kind(shape, dtype))
 
 
+def variables_of(expression: Any) -> list[Any]:
+    """Return the variables that an expression reads."""
+    found: list[Any] = []
+
+    def visit(part: Any) -> None:
+        if isinstance(part, relax.Var):
+            found.append(part)
+
+    relax.analysis.post_order_visit(expression, visit)
+    return found
+
+
 def shape_of(expression: Any) -> list[int]:
     """Return the static shape of a Relax tensor."""
     kind = expression.struct_info if is_reference_lane() else expression.ty

@@ -16,7 +16,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from wsd.compiler.tvm_compat.relax import IRModule, operator_name
+from wsd.compiler.tvm_compat.relax import IRModule, operator_name, variables_of
 from wsd.compiler.tvm_compat.tir import node_kind
 
 _STORAGE, _TENSOR = "relax.memory.alloc_storage", "relax.memory.alloc_tensor"
@@ -98,7 +98,7 @@ def _plan(function: Any) -> list[_Storage] | None:
             tensors[binding.var] = tensor
             held[binding.var] = [tensor]
             continue
-        read = [tensor for variable in _variables(call) for tensor in held.get(variable, ())]
+        read = [tensor for variable in variables_of(call) for tensor in held.get(variable, ())]
         for tensor in read:
             tensor.last = position
         if read:
@@ -128,17 +128,6 @@ def _is_known(function: Any, bindings: list[Any]) -> bool:
         if is_tensor and int(call.args[1].value) != 0:
             return False
     return True
-
-
-def _variables(expression: Any) -> list[Any]:
-    found: list[Any] = []
-
-    def visit(part: Any) -> None:
-        if isinstance(part, relax.Var):
-            found.append(part)
-
-    relax.analysis.post_order_visit(expression, visit)
-    return found
 
 
 def _bytes(call: Any) -> int:
