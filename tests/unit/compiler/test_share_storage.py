@@ -13,7 +13,7 @@ ROWS, WIDTH, STRIPS = 64, 32, 5
 LARGE, SMALL = 4 * 4 * ROWS * WIDTH, 4 * ROWS * WIDTH
 
 
-def strips():
+def strips(view=None):
     """Return a function that keeps a small part of each of several large tensors.
 
     In the order of its allocations, a small tensor finds the storage of a large one free.
@@ -24,7 +24,8 @@ def strips():
         for n in range(STRIPS):
             large = emit(op.concat([x] * 4, axis=0))
             changed = emit(op.nn.relu(large))
-            kept.append(emit(op.strided_slice(changed, [0], [n], [n + ROWS], [1])))
+            part = emit(op.strided_slice(changed, [0], [n], [n + ROWS], [1]))
+            kept.append(emit(view(part)) if view else part)
         total = kept[0]
         for part in kept[1:]:
             total = emit(op.add(total, part))
@@ -35,20 +36,7 @@ def strips():
 
 def views():
     """Return the same of which each part is read through a view, behind others of its size."""
-
-    def body(emit, x):
-        kept = []
-        for n in range(STRIPS):
-            large = emit(op.concat([x] * 4, axis=0))
-            changed = emit(op.nn.relu(large))
-            part = emit(op.strided_slice(changed, [0], [n], [n + ROWS], [1]))
-            kept.append(emit(op.reshape(part, (WIDTH, ROWS))))
-        total = kept[0]
-        for part in kept[1:]:
-            total = emit(op.add(total, part))
-        return total
-
-    return relax_function({"x": (ROWS, WIDTH)}, body)
+    return strips(lambda part: op.reshape(part, (WIDTH, ROWS)))
 
 
 def of_any_size():

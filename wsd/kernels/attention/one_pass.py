@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wsd.kernels.attention.subgroup_matrix import subgroup_matrix_block
+from wsd.kernels.attention.subgroup_matrix import MatrixBlock, subgroup_matrix_block
 from wsd.kernels.problem import AttentionProblem
 from wsd.kernels.template import render_head_and_body
 from wsd.kernels.variant import (
@@ -39,34 +39,8 @@ MAX_PACKED_BYTES = 44 << 20
 
 
 @dataclass(frozen=True)
-class OnePassBlock:
-    """What one workgroup computes at a time.
-
-    Attributes:
-        subgroups: subgroups of a workgroup.
-        row_units: queries of a subgroup, in units of 16: 1 or 2.
-        keys: keys at a time, a multiple of 16.
-    """
-
-    subgroups: int
-    row_units: int
-    keys: int
-
-    @property
-    def label(self) -> str:
-        """Return the block in words, for reports."""
-        rows = self.row_units * _UNIT
-        return f"{self.subgroups} subgroups of {rows} queries, {self.keys} keys"
-
-    @property
-    def queries(self) -> int:
-        """Return the queries of a workgroup."""
-        return self.subgroups * self.row_units * _UNIT
-
-    @property
-    def threads(self) -> int:
-        """Return the threads of a workgroup."""
-        return self.subgroups * _SUBGROUP_SIZE
+class OnePassBlock(MatrixBlock):
+    """A block of the attention in one pass."""
 
     @property
     def score_stride(self) -> int:

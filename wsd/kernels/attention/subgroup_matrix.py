@@ -22,8 +22,8 @@ _MAX_HEAD_DIM = 160
 
 
 @dataclass(frozen=True)
-class SubgroupMatrixBlock:
-    """What one workgroup computes at a time.
+class MatrixBlock:
+    """What one workgroup of an attention on subgroup matrices computes at a time.
 
     Attributes:
         subgroups: subgroups of a workgroup.
@@ -50,6 +50,11 @@ class SubgroupMatrixBlock:
     def threads(self) -> int:
         """Return the threads of a workgroup."""
         return self.subgroups * _SUBGROUP_SIZE
+
+
+@dataclass(frozen=True)
+class SubgroupMatrixBlock(MatrixBlock):
+    """A block of the attention in two passes."""
 
     @property
     def score_stride(self) -> int:
