@@ -49,6 +49,7 @@ class TileLoads:
         cropped: whether that image lacks its last row or column after it is upsampled.
         batched: whether workgroups along z make products of their own.
         a_is_f16: whether A is stored as float16, and stays so.
+        packs_w: whether W stays in registers as it lies in memory, until it is stored in a tile.
     """
 
     tile_m: int
@@ -59,6 +60,17 @@ class TileLoads:
     cropped: bool = False
     batched: bool = False
     a_is_f16: bool = False
+    packs_w: bool = False
+
+    @property
+    def w_type(self) -> str:
+        """Return the WGSL type of four values of W in registers."""
+        return "PackedW" if self.packs_w else "vec4<f32>"
+
+    @property
+    def load_w(self) -> str:
+        """Return the WGSL function that loads them."""
+        return "load_packed_w" if self.packs_w else "load_w"
 
     @property
     def a_vectors(self) -> int:
@@ -76,8 +88,10 @@ class TileLoads:
         return self.threads // self.k_vectors
 
     @classmethod
-    def of(cls, problem: GemmProblem, tile: WorkgroupTile) -> TileLoads:
-        """Return how the threads of a problem's workgroups load."""
+    def of(
+        cls, problem: GemmProblem, tile: WorkgroupTile, *, packs_w: bool = False
+    ) -> TileLoads:
+        """Return how the threads of a problem's workgroups load; see the class."""
         return cls(
             tile.m,
             tile.n,
@@ -87,4 +101,5 @@ class TileLoads:
             cropped=problem.conv is not None and problem.conv.is_cropped,
             batched=problem.products > 1,
             a_is_f16=problem.a_dtype == "float16",
+            packs_w=packs_w,
         )

@@ -59,18 +59,20 @@ def _scratch_bytes(problem: GemmProblem, split_k: int) -> int:
     return 4 * split_k * problem.m * problem.n if split_k > 1 else 0
 
 
-def gemm_variant(template: str, problem: GemmProblem, tile: SplitKTile) -> Variant:
+def gemm_variant(
+    template: str, problem: GemmProblem, tile: SplitKTile, *, packs_w: bool = False
+) -> Variant:
     """Return the variant of a GEMM template that makes one tile a workgroup.
 
     Args:
         template: file below ``templates/``; it takes ``problem``, ``tile`` and ``loads``.
         problem: what is computed.
         tile: what one workgroup makes, and into how many slices k is split; of a batch into one.
+        packs_w: see :class:`wsd.kernels.gemm.loads.TileLoads`.
     """
     assert problem.products == 1 or tile.split_k == 1
-    head, body = render_head_and_body(
-        template, problem=problem, tile=tile, loads=TileLoads.of(problem, tile)
-    )
+    loads = TileLoads.of(problem, tile, packs_w=packs_w)
+    head, body = render_head_and_body(template, problem=problem, tile=tile, loads=loads)
     is_split = tile.split_k > 1
     launch = Launch(
         head=head,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from wsd.kernels.gemm.split_k import can_split, describe_tile, gemm_variant
 from wsd.kernels.problem import GemmProblem
-from wsd.kernels.variant import F16, SUBGROUP_MATRIX, SUBGROUPS, Variant
+from wsd.kernels.variant import F16, SUBGROUP_MATRIX, SUBGROUPS, VECTOR, Variant
 
 # float16 values of padding per row of a tile in shared memory, so that rows begin in different
 # memory banks.
@@ -29,6 +29,8 @@ class SubgroupMatrixTile:
         fragment: (M, N, K) of one operation of a matrix unit.
         subgroup_size: threads of a subgroup.
         split_k: how many workgroups share the sum of one result.
+        buffers: tiles of each operand in shared memory, 1 or 2.
+        unroll: results of a thread that are finished at a time.
     """
 
     m: int
@@ -39,6 +41,8 @@ class SubgroupMatrixTile:
     fragment: tuple[int, int, int] = (16, 16, 16)
     subgroup_size: int = 32
     split_k: int = 1
+    buffers: int = 1
+    unroll: int = 8
 
     @property
     def label(self) -> str:
@@ -71,14 +75,24 @@ class SubgroupMatrixTile:
         return self.fragment[2]
 
     @property
+    def rows_m(self) -> int:
+        """Return the rows of the result that a subgroup makes."""
+        return self.m // self.subgroups_m
+
+    @property
+    def rows_n(self) -> int:
+        """Return the columns of the result that a subgroup makes."""
+        return self.n // self.subgroups_n
+
+    @property
     def fragments_m(self) -> int:
         """Return the fragments of the result that a subgroup makes along m."""
-        return self.m // self.subgroups_m // self.fragment_m
+        return self.rows_m // self.fragment_m
 
     @property
     def fragments_n(self) -> int:
         """Return the fragments of the result that a subgroup makes along n."""
-        return self.n // self.subgroups_n // self.fragment_n
+        return self.rows_n // self.fragment_n
 
     @property
     def row_values(self) -> int:
@@ -86,10 +100,25 @@ class SubgroupMatrixTile:
         return self.k + PADDING
 
     @property
+    def stage_row(self) -> int:
+        """Return the float32 values of a row of results in shared memory, padding included."""
+        return self.rows_n + PADDING
+
+    @property
+    def part_vectors(self) -> int:
+        """Return the vectors of four float16 values of one array in shared memory."""
+        operand = max(self.rows_m, self.rows_n) * self.row_values
+        return max(operand, 2 * self.fragment_m * self.stage_row) // VECTOR
+
+    @property
+    def parts(self) -> int:
+        """Return the arrays in shared memory: of the operands, and later of the subgroups."""
+        return max(self.buffers * (self.subgroups_m + self.subgroups_n), self.subgroups)
+
+    @property
     def shared_bytes(self) -> int:
         """Return the shared memory of a workgroup in bytes."""
-        operands = 2 * self.row_values * (self.m + self.n)
-        return operands + 4 * self.subgroups * self.fragment_m * self.fragment_n
+        return 2 * VECTOR * self.part_vectors * self.parts
 
 
 def fits_subgroup_matrix(problem: GemmProblem, tile: SubgroupMatrixTile) -> bool:
@@ -100,7 +129,7 @@ def fits_subgroup_matrix(problem: GemmProblem, tile: SubgroupMatrixTile) -> bool
 def subgroup_matrix_gemm(problem: GemmProblem, tile: SubgroupMatrixTile) -> Variant:
     """Return the kernel of a problem that the tile fits, float32 sums of float16 operands."""
     return replace(
-        gemm_variant("gemm/subgroup_matrix.wgsl.j2", problem, tile),
+        gemm_variant("gemm/subgroup_matrix.wgsl.j2", problem, tile, packs_w=True),
         features=(F16, SUBGROUPS, SUBGROUP_MATRIX),
         subgroup_matrix=tile.fragment,
         subgroup_size=(tile.subgroup_size, tile.subgroup_size),
