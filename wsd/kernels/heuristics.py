@@ -45,24 +45,37 @@ MIN_STEPS_PER_SPLIT = 16
 # the outermost layers of a UNet and all of a VAE decoder: their rounding errors reach the
 # picture undiminished.
 MIN_F16_CONV_CHANNELS = 640
-# Which subgroup matrix tile was the fastest on an H200, by workgroups: from so many workgroups of
-# 128x128 on the tile of 128x128; else, from so many of 64x64 on, the tile of 64x64 with K steps
-# of 32, or of 64; with fewer the tile of 64x32, which makes twice as many workgroups.
+# Which tile in f16 was the fastest on an H200: from FULL_OCCUPANCY_128X64 workgroups of 128x64 on
+# that tile; else, from so many of 64x32 on, the tile of 64x32; with fewer the tile of 64x64, with K
+# split.
+MIN_WORKGROUPS_64X32 = 600
+# Which subgroup matrix tile was the fastest on an H200, by workgroups and K: from so many workgroups
+# of 128x128 and from this K on the tile of 128x128, which loads the fewest values for each product;
+# else, from so many of 64x64 on, the tile of 64x64 with K steps of 32, or else of 64.
 MIN_WORKGROUPS_128X128 = 192
+MIN_K_128X128 = 512
 MIN_WORKGROUPS_64X64_K32 = 256
-MIN_WORKGROUPS_64X64_K64 = 100
+# Fewest K and M of a problem that the tile of 128x256 with K split computes, and the most workgroups
+# of 128x128 with which it won: where K is long, and a GPU waits for its cache.
+MIN_K_128X256 = 4096
+MIN_M_128X256 = 1024
+MAX_WORKGROUPS_128X256 = 320
 
 # Rows (pixels of all images) of a convolution below which Winograd's transform of the weights costs
 # more than the products save: on an H200, 512 rows of 1280 channels win, 128 do not.
 MIN_WINOGRAD_ROWS = 512
 # Fewest channels, of the image and of the result, of a convolution by Winograd: its transforms move
 # four values for each pixel and channel, which fewer products a value do not make up for. Matrix
-# units, which multiply faster, need more: on an H200, 256 channels to win.
+# units, which multiply faster, need more: on an H200, 256 channels took as long as the products of
+# the convolution itself, whose error is smaller.
 MIN_WINOGRAD_CHANNELS = 128
-MIN_WINOGRAD_MATRIX_CHANNELS = 256
+MIN_WINOGRAD_MATRIX_CHANNELS = 320
 # Workgroups of 128x128 from which on that tile multiplies Winograd's products on matrix units: on
-# an H200, 320 of them took longer than tiles of 64x64, 2048 of them did not.
-MIN_WINOGRAD_WORKGROUPS_128X128 = 512
+# an H200, 160 of them took longer than tiles of 64x64 with K steps of 64, 320 of them did not.
+MIN_WINOGRAD_WORKGROUPS_128X128 = 192
+# Rows of Winograd's products from which on a tile of 128x128 multiplies them in f32: with the 1024
+# and more of a VAE it took 0.9 of the time of 64x64 on an H200, with 512 1.06.
+MIN_WINOGRAD_ROWS_128X128 = 1024
 
 # Fewest keys and widest heads with which attention in one pass, which packs its operands first,
 # was timed on an H200: it took at most 0.87 of the time of two passes. Wider heads need more
@@ -110,6 +123,9 @@ def choose_tiled_f16(problem: GemmProblem) -> Sequence[F16Tile]:
         return []
     if problem.conv is not None and problem.n < MIN_F16_CONV_CHANNELS:
         return []
+    for large in _large_f16_tiles(problem):
+        if fits(problem, large):
+            return [large]
     workgroups = _workgroups(problem, 64, 64)
     for tile_k in (64, 32):
         tiles = [F16Tile(64, 64, tile_k, 8, 4, split_k=n) for n in SPLIT_K]
@@ -120,22 +136,30 @@ def choose_tiled_f16(problem: GemmProblem) -> Sequence[F16Tile]:
     return []
 
 
+def _large_f16_tiles(problem: GemmProblem) -> Sequence[F16Tile]:
+    """Return the tile that needs no split of K to fill a GPU, if there is one."""
+    if _workgroups(problem, 128, 64) >= FULL_OCCUPANCY_128X64:
+        return [F16Tile(128, 64, 32, 8, 4)]
+    if _workgroups(problem, 64, 32) >= MIN_WORKGROUPS_64X32:
+        return [F16Tile(64, 32, 32, 4, 4)]
+    return []
+
+
 def choose_subgroup_matrix(problem: GemmProblem) -> Sequence[SubgroupMatrixTile]:
     """Return a subgroup matrix tile, with K split if its workgroups are too few for a GPU."""
     if not is_worth_tiling(problem):
         return []
-    tile = tuned_subgroup_matrix_tile(problem) or _matrix_tile_by_rule(problem)
-    return [] if tile is None else [_split(problem, tile)]
+    return [_split(problem, tile) for tile in _matrix_tiles_by_rule(problem)]
 
 
 def choose_winograd_f32(problem: GemmProblem) -> Sequence[GemmTile]:
-    """Return the tile of Winograd's products in float32, which fits every adapter."""
+    """Return the tiles of Winograd's products in float32; the last one fits every adapter."""
     if not _is_worth_winograd(problem, MIN_WINOGRAD_CHANNELS):
         return []
     products = winograd_products(problem, is_f16=False)
-    large = GemmTile(128, 64, 16, 8, 8)
-    is_full = _workgroups(products, large.m, large.n) >= FULL_OCCUPANCY_128X64
-    return _fitting_winograd(problem, large if is_full else _BASELINE_TILE)
+    is_large = products.n % 128 == 0 and products.m >= MIN_WINOGRAD_ROWS_128X128
+    large = _fitting_winograd(problem, GemmTile(128, 128, 16, 8, 8)) if is_large else []
+    return [*large, *_fitting_winograd(problem, _BASELINE_TILE)]
 
 
 def choose_winograd_f16(problem: GemmProblem) -> Sequence[F16Tile]:
@@ -153,9 +177,10 @@ def choose_winograd_subgroup_matrix(problem: GemmProblem) -> Sequence[SubgroupMa
         return []
     products = winograd_products(problem, is_f16=True)
     groups = _workgroups(products, 128, 128)
-    is_large = products.n % 128 == 0 and groups >= MIN_WINOGRAD_WORKGROUPS_128X128
-    edge = 128 if is_large else 64
-    return _fitting_winograd(problem, SubgroupMatrixTile(edge, edge, 32, 2, 2))
+    tiles = [SubgroupMatrixTile(64, 64, 64, 2, 2), SubgroupMatrixTile(64, 64, 32, 2, 2)]
+    if groups >= MIN_WINOGRAD_WORKGROUPS_128X128:
+        tiles.insert(0, SubgroupMatrixTile(128, 128, 32, 2, 2))
+    return [tile for tile in tiles if fits_winograd(problem, tile)][:1]
 
 
 def choose_flash(problem: AttentionProblem) -> Sequence[FlashBlock]:
@@ -173,7 +198,7 @@ def choose_attention_one_pass(problem: AttentionProblem) -> Sequence[OnePassBloc
     """Return the block for attention in one pass, for shapes like those that were timed."""
     if problem.keys < MIN_ONE_PASS_KEYS or problem.head_dim > MAX_ONE_PASS_HEAD_DIM:
         return []
-    block = OnePassBlock(2, 2, 32)
+    block = OnePassBlock(1, 2, 16)
     is_suitable = choose_attention_subgroup_matrix(problem) and fits_one_pass(problem, block)
     return [block] if is_suitable else []
 
@@ -215,18 +240,20 @@ def _tiles_by_rule(problem: GemmProblem) -> Sequence[GemmTile]:
     return [*split, GemmTile(64, 64, 32, 8, 4)]
 
 
-def _matrix_tile_by_rule(problem: GemmProblem) -> SubgroupMatrixTile | None:
-    groups = _workgroups(problem, 64, 64)
-    if _workgroups(problem, 128, 128) >= MIN_WORKGROUPS_128X128:
-        preferred = SubgroupMatrixTile(128, 128, 32, 2, 2)
-    elif groups >= MIN_WORKGROUPS_64X64_K32:
-        preferred = SubgroupMatrixTile(64, 64, 32, 2, 2)
-    elif groups >= MIN_WORKGROUPS_64X64_K64:
-        preferred = SubgroupMatrixTile(64, 64, 64, 2, 2)
-    else:
-        preferred = SubgroupMatrixTile(64, 32, 64, 2, 2)
-    tiles = (preferred, _FALLBACK_MATRIX_TILE)
-    return next((tile for tile in tiles if problem.k_contiguous % tile.k == 0), None)
+def _matrix_tiles_by_rule(problem: GemmProblem) -> Sequence[SubgroupMatrixTile]:
+    """Return the preferred tile; behind one of 40 kB of shared memory, one of less."""
+    large = SubgroupMatrixTile(128, 256, 32, 2, 4)
+    tiles = [SubgroupMatrixTile(64, 64, 64, 2, 2), _FALLBACK_MATRIX_TILE]
+    groups = _workgroups(problem, 128, 128)
+    if groups >= MIN_WORKGROUPS_128X128 and problem.k >= MIN_K_128X128:
+        tiles.insert(0, SubgroupMatrixTile(128, 128, 32, 2, 2))
+    elif _workgroups(problem, 64, 64) >= MIN_WORKGROUPS_64X64_K32:
+        tiles.reverse()
+    fitting = [tile for tile in tiles if problem.k_contiguous % tile.k == 0][:1]
+    is_long = problem.k >= MIN_K_128X256 and groups <= MAX_WORKGROUPS_128X256
+    if fitting and is_long and problem.n % large.n == 0 and problem.m >= MIN_M_128X256:
+        fitting.insert(0, large)
+    return fitting
 
 
 def _split(problem: GemmProblem, tile: SubgroupMatrixTile) -> SubgroupMatrixTile:

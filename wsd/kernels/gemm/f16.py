@@ -28,4 +28,4 @@ def f16_gemm(problem: GemmProblem, tile: F16Tile) -> Variant:
 
     The problem's weights are float16 or int8: float32 weights would lose accuracy.
     """
-    return replace(gemm_variant("gemm/f16.wgsl.j2", problem, tile), features=(F16,))
+    return replace(gemm_variant("gemm/f16.wgsl.j2", problem, tile, packs_w=True), features=(F16,))
