@@ -27,6 +27,7 @@ def flash_f16_candidate(problem: AttentionProblem, block: FlashBlock) -> Candida
     head_dim = problem.head_dim
     score_threads_x = block.keys // block.score_thread_tile[1]
     q_stride = head_dim // VECTOR | 1
+    kv_row, kv_rows = max(block.key_stride, block.value_stride), max(block.keys, head_dim)
     shader = render(
         "flash_f16.wgsl.j2",
         problem=problem,
@@ -34,9 +35,11 @@ def flash_f16_candidate(problem: AttentionProblem, block: FlashBlock) -> Candida
         head_dim=head_dim,
         masks_keys=problem.keys % block.keys != 0,
         q_stride=q_stride,
+        kv_row=kv_row,
+        kv_rows=kv_rows,
         shuffles=[1 << bit for bit in range(score_threads_x.bit_length() - 1)],
     )
-    vectors = block.kv_tile_vectors(head_dim) + block.queries * (block.score_stride + q_stride)
+    vectors = kv_row * kv_rows + block.queries * (block.score_stride + q_stride)
     grid = (-(-problem.queries // block.queries), problem.heads, problem.batch)
     return Candidate(
         f"flash f16 {astuple(block)}",
