@@ -1,7 +1,7 @@
 /** Requests a WebGPU device that a model can run on, or says why there is none. */
 
 import type { Requirements } from "../bundle/manifest";
-import { KERNEL_FEATURES } from "../util/constants.generated";
+import { KERNEL_FEATURES, SUBGROUP_MATRIX } from "../util/constants.generated";
 import { UnsupportedError } from "../util/errors";
 import type { GpuFacts } from "./selection_rules";
 import { describeGpu } from "./selection_rules";
@@ -68,7 +68,10 @@ export async function requestGpu(requirements: Requirements, least = requirement
         { cause },
       );
     });
-  const { features: usable, limits: granted } = device;
+  const usable = new Set<string>(device.features);
+  if (usable.has(SUBGROUP_MATRIX) && !(await knowsSubgroupMatrices(device)))
+    usable.delete(SUBGROUP_MATRIX);
+  const granted = device.limits;
   const facts = describeGpu({ features: usable, limits: granted, info: adapter.info });
   const described = describeAdapter(adapter);
   const forKernels = KERNEL_FEATURES.filter((name) => usable.has(name));
@@ -77,6 +80,25 @@ export async function requestGpu(requirements: Requirements, least = requirement
     features: forKernels.join(" "),
   };
   return { device, adapter: described, identity, facts };
+}
+
+/** How kernels load a subgroup matrix: from an array in an array, in the order that a parameter names. */
+const SUBGROUP_MATRIX_PROBE = `enable f16;
+enable chromium_experimental_subgroup_matrix;
+var<workgroup> parts : array<array<vec2<u32>, 64>, 2>;
+@compute @workgroup_size(32)
+fn main() {
+  _ = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&parts[1], 0u, 4u);
+}`;
+
+/**
+ * Whether a device knows the form of the experimental feature that the kernels use. Chromium changed it in August
+ * 2026, and a browser from before has a feature of the same name.
+ */
+async function knowsSubgroupMatrices(device: GPUDevice): Promise<boolean> {
+  device.pushErrorScope("validation");
+  device.createShaderModule({ code: SUBGROUP_MATRIX_PROBE });
+  return (await device.popErrorScope()) === null;
 }
 
 /** Vendor, architecture and description of an adapter's GPU; empty where the browser hides them. */

@@ -30,7 +30,6 @@ class SubgroupMatrixTile:
         subgroup_size: threads of a subgroup.
         split_k: how many workgroups share the sum of one result.
         buffers: tiles of each operand in shared memory, 1 or 2.
-        unroll: results of a thread that are finished at a time.
     """
 
     m: int
@@ -42,7 +41,6 @@ class SubgroupMatrixTile:
     subgroup_size: int = 32
     split_k: int = 1
     buffers: int = 1
-    unroll: int = 8
 
     @property
     def label(self) -> str:
