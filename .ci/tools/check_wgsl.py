@@ -36,11 +36,19 @@ from wsd.kernels.tuning.table import tuned_problem_keys
 from wsd.kernels.variant import (
     BASELINE_MAX_SHARED_BYTES,
     BASELINE_MAX_THREADS,
+    F16,
     SUBGROUP_MATRIX,
+    SUBGROUPS,
     Variant,
 )
 from wsd.util.process import find_program
 
+# WGSL's names of extensions, and WebGPU's of the features that bring them.
+_FEATURES = {
+    "f16": F16,
+    "subgroups": SUBGROUPS,
+    "chromium_experimental_subgroup_matrix": SUBGROUP_MATRIX,
+}
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ROOT / "tests" / "golden"
 PAGE = ROOT / "web" / "src"
@@ -204,10 +212,15 @@ def list_page_shaders(folder: Path = PAGE) -> list[Shader]:
         if "@compute" not in text:
             functions[path.parent] += text
     return [
-        Shader(path.name, functions[path.parent] + text, (), True)
+        Shader(path.name, functions[path.parent] + text, _enabled_features(text), True)
         for path, text in texts.items()
         if "@compute" in text
     ]
+
+
+def _enabled_features(text: str) -> tuple[str, ...]:
+    """Return the WebGPU features of a shader's ``enable`` directives."""
+    return tuple(name for word, name in _FEATURES.items() if f"enable {word};" in text)
 
 
 def _fits_default_limits(variant: Variant) -> bool:

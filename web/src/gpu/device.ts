@@ -5,6 +5,7 @@ import { KERNEL_FEATURES, SUBGROUP_MATRIX } from "../util/constants.generated";
 import { UnsupportedError } from "../util/errors";
 import type { GpuFacts } from "./selection_rules";
 import { describeGpu } from "./selection_rules";
+import probe from "./subgroup_matrix_probe.wgsl";
 
 /** Limits that are raised to the adapter's, because kernels can use more than the default. */
 const WANTED_LIMITS = [
@@ -82,22 +83,13 @@ export async function requestGpu(requirements: Requirements, least = requirement
   return { device, adapter: described, identity, facts };
 }
 
-/** How kernels load a subgroup matrix: from an array in an array, in the order that a parameter names. */
-const SUBGROUP_MATRIX_PROBE = `enable f16;
-enable chromium_experimental_subgroup_matrix;
-var<workgroup> parts : array<array<vec2<u32>, 64>, 2>;
-@compute @workgroup_size(32)
-fn main() {
-  _ = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&parts[1], 0u, 4u);
-}`;
-
 /**
- * Whether a device knows the form of the experimental feature that the kernels use. Chromium changed it in August
- * 2026, and a browser from before has a feature of the same name.
+ * Whether a device knows the form of the experimental feature that the kernels use. Chromium changed it in August 2026,
+ * and a browser from before has a feature of the same name.
  */
 async function knowsSubgroupMatrices(device: GPUDevice): Promise<boolean> {
   device.pushErrorScope("validation");
-  device.createShaderModule({ code: SUBGROUP_MATRIX_PROBE });
+  device.createShaderModule({ code: probe });
   return (await device.popErrorScope()) === null;
 }
 

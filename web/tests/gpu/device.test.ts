@@ -1,6 +1,13 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 
-import { askForAdapter, findAdapter, findShortcomings, NoAdapterError } from "../../src/gpu/device";
+import {
+  askForAdapter,
+  findAdapter,
+  findShortcomings,
+  NoAdapterError,
+  requestGpu,
+} from "../../src/gpu/device";
+import { SUBGROUP_MATRIX } from "../../src/util/constants.generated";
 import { UnsupportedError } from "../../src/util/errors";
 
 describe("the adapter", () => {
@@ -49,6 +56,29 @@ describe("the adapter", () => {
     const started = performance.now();
     expect(await askForAdapter()).toBeNull();
     expect(performance.now() - started).toBeLessThan(200);
+  });
+});
+
+describe("subgroup matrices", () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  test.each([
+    ["are used where the browser knows the form that kernels have", null, [SUBGROUP_MATRIX]],
+    ["are not used where it has only an older one", { message: "expected ';'" }, []],
+  ])("%s", async (_, error, expected) => {
+    const features = new Set(["shader-f16", SUBGROUP_MATRIX]);
+    const device = {
+      ...{ features, limits: {} },
+      pushErrorScope: () => undefined,
+      createShaderModule: () => ({}),
+      popErrorScope: () => Promise.resolve(error),
+    };
+    const info = { vendor: "any", subgroupMatrixConfigs: [] };
+    const adapter = { features, limits: {}, info, requestDevice: () => Promise.resolve(device) };
+    vi.stubGlobal("navigator", { gpu: { requestAdapter: () => Promise.resolve(adapter) } });
+    const { facts, identity } = await requestGpu({ features: [], limits: {} });
+    expect(facts.features).toEqual(["shader-f16", ...expected]);
+    expect(identity.features).toBe(["shader-f16", ...expected].join(" "));
   });
 });
 
