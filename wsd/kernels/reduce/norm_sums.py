@@ -28,6 +28,9 @@ _PARTIAL_SUMS = 0
 # is kept for what a short row does not have. With fewer rows the launch takes longer than the sum.
 _MANY_ROWS = 1 << 12
 _MAX_PARTIAL_SUMS = 1024
+# Loads of a thread that are under way at a time: a GPU waits hundreds of cycles for each.
+_LOADS_AT_ONCE = 8
+_PIXELS_AT_ONCE = 4
 # One launch is faster than two for groups of at most so many values, if there are enough groups
 # to fill the GPU.
 _MAX_VALUES_ONE_LAUNCH = 1 << 14
@@ -76,7 +79,10 @@ def _group_sums_in_one_launch(problem: NormSumsProblem, subgroups: bool) -> Vari
     """Return the kernel for small groups: one workgroup makes each sum."""
     reduction = WorkgroupSum(_THREADS, _THREADS, subgroups)
     head, body = render_head_and_body(
-        "reduce/group_norm_sums.wgsl.j2", problem=problem, reduction=reduction
+        "reduce/group_norm_sums.wgsl.j2",
+        problem=problem,
+        reduction=reduction,
+        at_once=_LOADS_AT_ONCE,
     )
     return reduction.variant(
         Launch(head, body, (problem.groups, problem.batch, 1), problem.buffers)
@@ -96,6 +102,7 @@ def _group_sums_in_two_launches(problem: NormSumsProblem, subgroups: bool) -> Va
         pixels_per_workgroup=-(-problem.pixels // partial_sums),
         pixel_rows=pixel_rows,
         threads=_THREADS,
+        at_once=_PIXELS_AT_ONCE,
     )
     partial = Launch(head, body, (partial_sums, problem.batch, 1), (_PARTIAL_SUMS, *inputs))
     reduction = WorkgroupSum(_THREADS_PER_ROW, _THREADS_PER_ROW, subgroups)
