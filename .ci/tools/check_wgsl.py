@@ -212,9 +212,10 @@ def list_page_shaders(folder: Path = PAGE) -> list[Shader]:
         if "@compute" not in text:
             functions[path.parent] += text
     return [
-        Shader(path.name, functions[path.parent] + text, _enabled_features(text), True)
+        Shader(path.name, functions[path.parent] + text, features, SUBGROUP_MATRIX not in features)
         for path, text in texts.items()
         if "@compute" in text
+        for features in [_enabled_features(text)]
     ]
 
 

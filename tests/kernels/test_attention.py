@@ -293,25 +293,26 @@ def test_one_pass(kernel_host, head_dim, order):
             check_one_pass(kernel_host, problem, variant, make_ordered(problem, order))
 
 
-NARROW, WIDE = OnePassBlock(1, 2, 32), OnePassBlock(2, 1, 16)
+CHOSEN, NARROW, WIDE = OnePassBlock(1, 2, 16), OnePassBlock(1, 2, 32), OnePassBlock(2, 1, 16)
 
 
 @pytest.mark.parametrize(
     ("head_dim", "block", "lengths", "order"),
     [
-        pytest.param(40, NARROW, "cut", "grow", id="40-grow"),
+        pytest.param(40, CHOSEN, "cut", "grow", id="40-grow"),
         *(
             pytest.param(
                 head_dim, block, lengths, order,
                 marks=pytest.mark.full if head_dim in (20, 40) else pytest.mark.exhaustive,
-                id=f"{head_dim}-{block.row_units}-{lengths}-{order}",
+                id=f"{head_dim}-{block.row_units}-{block.keys}-{lengths}-{order}",
             )
             for head_dim, block, lengths, order in (
                 (40, WIDE, "cut", "grow"),
+                (40, NARROW, "cut", "grow"),
                 (40, NARROW, "cut", "steady"),
-                (40, NARROW, "whole", "random"),
+                (40, CHOSEN, "whole", "random"),
                 (20, WIDE, "cut", "shrink"),
-                (64, NARROW, "whole", "grow"),
+                (64, CHOSEN, "whole", "grow"),
                 (64, WIDE, "cut", "random"),
                 (80, NARROW, "cut", "grow"),
                 (160, WIDE, "cut", "grow"),
@@ -332,6 +333,11 @@ def test_emulated_one_pass(kernel_host, head_dim, block, lengths, order):
     variant = emulated(one_pass_attention(problem, block))
     assert kernel_host.supports(variant)
     check_one_pass(kernel_host, problem, variant, operands)
+
+
+def test_the_block_that_runs_by_default_is_emulated_too():
+    problem = AttentionProblem(2, 4096, 4096, 8, 40, 40**-0.5)
+    assert choose_attention_one_pass(problem) == [CHOSEN]
 
 
 def test_one_pass_takes_no_causal_mask_no_bias_and_no_operands_of_too_many_bytes():

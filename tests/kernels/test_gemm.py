@@ -291,23 +291,21 @@ def test_subgroup_matrix(kernel_host, tile, problem):
     check(kernel_host, lambda p: subgroup_matrix_gemm(p, tile), problem, 1e-3)
 
 
-# Emulated float16 is stored as float32: the second tile has a smaller k, to fit shared memory.
-EMULATED_TILES = [
-    SUBGROUP_MATRIX_TILES[0],
-    SubgroupMatrixTile(128, 64, 16, 2, 2),
-    SUBGROUP_MATRIX_TILES[2],
-]
 EMULATED = {
-    "64x64": (PROBLEMS[0], EMULATED_TILES[0]),
-    "128x64": (PROBLEMS[0], EMULATED_TILES[1]),
-    "split-K": (PROBLEMS[0], EMULATED_TILES[2]),
-    "int8": (PROBLEMS[1], EMULATED_TILES[0]),
-    "conv": (PROBLEMS[2], EMULATED_TILES[0]),
-    "stride": (PROBLEMS[3], EMULATED_TILES[0]),
-    "int4": (PROBLEMS[-2], EMULATED_TILES[0]),
-    "int4 conv": (PROBLEMS[-1], EMULATED_TILES[2]),
+    "64x64": (PROBLEMS[0], SUBGROUP_MATRIX_TILES[0]),
+    "128x64": (PROBLEMS[0], SUBGROUP_MATRIX_TILES[1]),
+    "split-K": (PROBLEMS[0], SUBGROUP_MATRIX_TILES[2]),
+    "int8": (PROBLEMS[1], SUBGROUP_MATRIX_TILES[0]),
+    "float32": (LINEAR, SUBGROUP_MATRIX_TILES[0]),
+    "conv": (PROBLEMS[2], SUBGROUP_MATRIX_TILES[0]),
+    "stride": (PROBLEMS[3], SUBGROUP_MATRIX_TILES[0]),
+    "int4": (PROBLEMS[-2], SUBGROUP_MATRIX_TILES[0]),
+    "int4 conv": (PROBLEMS[-1], SUBGROUP_MATRIX_TILES[2]),
+    "two buffers": (PROBLEMS[0], SubgroupMatrixTile(64, 64, 32, 2, 2, buffers=2)),
     # As many fragments a subgroup as the largest further tile has.
     "2x4 fragments": (PROBLEMS[0], SubgroupMatrixTile(64, 64, 16, 2, 1)),
+    # More subgroups than rows and columns of them, as the largest tile has.
+    "2x4 subgroups": (PROBLEMS[0], SubgroupMatrixTile(64, 128, 32, 2, 4)),
 }
 # Together the first two have what the others have: several subgroups, split-K, int8, and an image.
 OFTEN = {"stride": (), "split-K": pytest.mark.full}

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from matches import GOLDEN, read_problem
+from workgroup_memory import USUAL_SHARED_BYTES
 from wsd.kernels.conv.winograd import is_winograd_conv, winograd_products
 from wsd.kernels.gemm.loads import TileLoads
 from wsd.kernels.problem import AttentionProblem, Conv2d, GemmProblem, NormSumsProblem
@@ -23,8 +24,6 @@ from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES, BASELINE_MAX_THREADS
 
 # Of one version of TVM: both versions' problems are the same.
 TABLES = sorted(GOLDEN.glob("matches-*.json"))[1::2]
-# Shared memory of desktop and integrated GPUs in Chromium.
-USUAL_SHARED_BYTES = 32768
 LINEAR = GemmProblem(4096, 640, 640, "float16")
 CONV = GemmProblem(4096, 640, 9 * 320, "float16", Conv2d(1, 64, 64, 320, 64, 64, 3, 1, 1))
 ATTENTION = AttentionProblem(2, 4096, 4096, 8, 40, 0.158)

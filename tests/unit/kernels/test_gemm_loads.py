@@ -103,6 +103,7 @@ class Loads:
             "ZEROS": ZEROS,
             "a": range(1 << 30),  # What is loaded is the index itself.
             "load_w": int,
+            "load_packed_w": int,
             "i32": int,
             "u32": int,
         }

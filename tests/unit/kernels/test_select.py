@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 
 from matches import GOLDEN, describe_selection, read_problem
+from workgroup_memory import USUAL_SHARED_BYTES
 from wsd.kernels import heuristics
 from wsd.kernels.attention.one_pass import MAX_PACKED_BYTES
 from wsd.kernels.conv.winograd import winograd_products, winograd_tiles
@@ -103,7 +104,7 @@ def test_wide_convolutions_run_by_winograd():
     assert names(conv(320, 640)) == [
         "conv_winograd_subgroup_matrix", "gemm_subgroup_matrix",
         "conv_winograd_f16", "gemm_tiled_f16",
-        "conv_winograd_f32", "gemm_tiled_f32", "gemm_tiled_f32",
+        "conv_winograd_f32", "conv_winograd_f32", "gemm_tiled_f32", "gemm_tiled_f32",
     ]  # fmt: skip
     assert "conv_winograd_f16" not in names(conv(320, 640, weights="float32"))
     assert "conv_winograd_f16" not in names(conv(320, heuristics.MIN_F16_CONV_CHANNELS - 64))
@@ -174,14 +175,16 @@ def test_scratch_buffers_stay_small_and_chunks_share_their_shaders(path):
 def test_chunks_cover_every_tile_once():
     for edge in (512, 520, 1000, 1024):
         problem = conv(256, 128, edge)
-        [variant] = (v for v in default_variants(problem) if v.name == "conv_winograd_f32")
-        firsts = [x.uniform for x in variant.launches if x.uniform is not None]
+        variants = [v for v in default_variants(problem) if v.name == "conv_winograd_f32"]
+        assert len(variants) == 2
         chunk, tiles = winograd_products(problem, is_f16=False).m, (edge // 2) ** 2
         assert winograd_tiles(problem) == tiles
         assert chunk % 128 == 0
-        assert firsts[::2] == firsts[1::2] == list(range(0, tiles, chunk))
-        # Hardly any rows of the last chunk are idle.
-        assert len(firsts[::2]) * chunk < 1.01 * tiles
+        for variant in variants:
+            firsts = [x.uniform for x in variant.launches if x.uniform is not None]
+            assert firsts[::2] == firsts[1::2] == list(range(0, tiles, chunk))
+            # Hardly any rows of the last chunk are idle.
+            assert len(firsts[::2]) * chunk < 1.01 * tiles
     assert winograd_products(conv(320, 320), is_f16=True).m == 32 * 32
 
 
@@ -248,14 +251,40 @@ def test_split_k_fills_a_gpu_and_no_more():
     problems = [GemmProblem(1024, n, k) for n in (64, 128, 640, 1280) for k in (320, 1280, 5120)]
     splits = set()
     for problem in problems:
-        [tile] = heuristics.choose_subgroup_matrix(problem)
-        across, down = problem.grid(tile.m, tile.n)
-        splits.add(tile.split_k)
-        if tile.split_k > 1:
-            assert across * down * tile.split_k <= heuristics.FULL_OCCUPANCY_64X64
-            assert problem.k // tile.k >= tile.split_k * heuristics.MIN_STEPS_PER_SPLIT
+        tiles = heuristics.choose_subgroup_matrix(problem)
+        assert tiles
+        for tile in tiles:
+            across, down = problem.grid(tile.m, tile.n)
+            splits.add(tile.split_k)
+            if tile.split_k > 1:
+                assert across * down * tile.split_k <= heuristics.FULL_OCCUPANCY_64X64
+                assert problem.k // tile.k >= tile.split_k * heuristics.MIN_STEPS_PER_SPLIT
     assert 1 in splits
     assert max(splits) > 1
+
+
+def test_a_matrix_tile_of_much_shared_memory_has_one_of_less_behind_it():
+    counts = set()
+    for n, k in product((640, 1280), (320, 1280, 5120)):
+        tiles = heuristics.choose_subgroup_matrix(GemmProblem(1024, n, k))
+        sizes = [tile.shared_bytes for tile in tiles]
+        assert sizes[-1] <= USUAL_SHARED_BYTES < min(sizes[:-1], default=USUAL_SHARED_BYTES + 1)
+        counts.add(len(tiles))
+    assert counts == {1, 2}
+
+
+def test_winograds_products_in_f32_have_a_tile_that_fits_every_adapter():
+    rows = heuristics.MIN_WINOGRAD_ROWS_128X128
+    large, baseline = heuristics.choose_winograd_f32(conv(128, 128, 512))
+    assert (large.m, large.n) == (128, 128)
+    assert baseline.shared_bytes <= BASELINE_MAX_SHARED_BYTES
+    # One for every 2x2 pixels.
+    few, enough = (
+        GemmProblem(4 * n, 128, 9 * 128, "float16", Conv2d(1, 4, n, 128, 4, n, 3, 1, 1))
+        for n in (rows - 2, rows)
+    )
+    assert len(heuristics.choose_winograd_f32(few)) == 1
+    assert len(heuristics.choose_winograd_f32(enough)) == 2
 
 
 @pytest.mark.parametrize("edge", [1024, 1536, 2040, 2048])
@@ -265,4 +294,4 @@ def test_no_variant_takes_more_workgroups_than_a_dispatch_has(edge):
     assert all(max(launch.grid) <= 65535 for variant in found for launch in variant.launches)
     # 2048x2048 pixels are 65536 tiles of 64 rows, which the last variant has. Winograd's launches
     # take a chunk of the image each.
-    assert len(found) == (3 if edge == 2048 else 4)
+    assert len(found) == (4 if edge == 2048 else 5)

@@ -6,6 +6,7 @@ import pytest
 
 from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile, fits_subgroup_matrix
 from wsd.kernels.gemm.tiled import GemmTile, fits
+from wsd.kernels.heuristics import choose_tiled_f32
 from wsd.kernels.problem import Conv2d, GemmProblem
 from wsd.kernels.registry import TUNED_KINDS
 from wsd.kernels.tuning import table
@@ -117,6 +118,9 @@ def test_every_tile_of_the_shipped_table_fits_its_problem():
 
 
 def test_selection_reads_the_shipped_table():
-    found = [problem for problem, kinds in shipped_entries() if SUBGROUP_MATRIX in kinds]
+    found = {
+        problem: kinds[TILED_F32] for problem, kinds in shipped_entries() if TILED_F32 in kinds
+    }
     assert found
-    assert all(tuned_subgroup_matrix_tile(problem) for problem in found)
+    for problem, best in found.items():
+        assert choose_tiled_f32(problem)[0] == best.tile
