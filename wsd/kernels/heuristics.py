@@ -1,6 +1,6 @@
 """Choose the tile of a GEMM in f16 or f32, and the block of an attention, by rule.
 
-Where a kind of variant is tuned, a tile of the tuning table comes first, and the rule takes the
+Of the tiled kernel in float32, a tile of the tuning table comes first, and the rule takes the
 problems that the table does not hold. Each function returns the parameters to use for a problem,
 best first, and none if the variant is not worth its launch or not exact enough. Counts of
 workgroups were measured on an H200; on a smaller GPU they only cost a few more workgroups than
@@ -23,7 +23,7 @@ from wsd.kernels.gemm.split_k import can_split
 from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile
 from wsd.kernels.gemm.tiled import GemmTile, fits
 from wsd.kernels.problem import AttentionProblem, GemmProblem, NormSumsProblem
-from wsd.kernels.tuning.table import tuned_subgroup_matrix_tile, tuned_tile
+from wsd.kernels.tuning.table import tuned_tile
 from wsd.kernels.variant import VECTOR
 
 T = TypeVar("T", GemmTile, F16Tile, SubgroupMatrixTile)
@@ -47,16 +47,18 @@ MIN_STEPS_PER_SPLIT = 16
 MIN_F16_CONV_CHANNELS = 640
 # Which tile in f16 was the fastest on an H200: from FULL_OCCUPANCY_128X64 workgroups of 128x64 on
 # that tile; else, from so many of 64x32 on, the tile of 64x32; with fewer the tile of 64x64, with K
-# split.
+# split until they are enough.
 MIN_WORKGROUPS_64X32 = 600
-# Which subgroup matrix tile was the fastest on an H200, by workgroups and K: from so many workgroups
-# of 128x128 and from this K on the tile of 128x128, which loads the fewest values for each product;
-# else, from so many of 64x64 on, the tile of 64x64 with K steps of 32, or else of 64.
+# Which subgroup matrix tile was the fastest on an H200, by workgroups and K: from so many
+# workgroups of 128x128 and from this K on the tile of 128x128, which loads the fewest values for
+# each product; else the tile of 64x64, from so many workgroups of it on with K steps of 32, and
+# with fewer of 64.
 MIN_WORKGROUPS_128X128 = 192
 MIN_K_128X128 = 512
 MIN_WORKGROUPS_64X64_K32 = 256
-# Fewest K and M of a problem that the tile of 128x256 with K split computes, and the most workgroups
-# of 128x128 with which it won: where K is long, and a GPU waits for its cache.
+# Fewest K and M of a problem that the tile of 128x256 computes, with K split if that needs more
+# workgroups, and the most workgroups of 128x128 with which it won: where K is long, and a GPU waits
+# for its cache.
 MIN_K_128X256 = 4096
 MIN_M_128X256 = 1024
 MAX_WORKGROUPS_128X256 = 320
@@ -146,7 +148,7 @@ def _large_f16_tiles(problem: GemmProblem) -> Sequence[F16Tile]:
 
 
 def choose_subgroup_matrix(problem: GemmProblem) -> Sequence[SubgroupMatrixTile]:
-    """Return a subgroup matrix tile, with K split if its workgroups are too few for a GPU."""
+    """Return subgroup matrix tiles, best first, with K split where workgroups are too few."""
     if not is_worth_tiling(problem):
         return []
     return [_split(problem, tile) for tile in _matrix_tiles_by_rule(problem)]
@@ -241,7 +243,7 @@ def _tiles_by_rule(problem: GemmProblem) -> Sequence[GemmTile]:
 
 
 def _matrix_tiles_by_rule(problem: GemmProblem) -> Sequence[SubgroupMatrixTile]:
-    """Return the preferred tile; behind one of 40 kB of shared memory, one of less."""
+    """Return the preferred tile; behind one of 40 kB of shared memory, one of at most 20 kB."""
     large = SubgroupMatrixTile(128, 256, 32, 2, 4)
     tiles = [SubgroupMatrixTile(64, 64, 64, 2, 2), _FALLBACK_MATRIX_TILE]
     groups = _workgroups(problem, 128, 128)

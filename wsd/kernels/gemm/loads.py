@@ -88,9 +88,7 @@ class TileLoads:
         return self.threads // self.k_vectors
 
     @classmethod
-    def of(
-        cls, problem: GemmProblem, tile: WorkgroupTile, *, packs_w: bool = False
-    ) -> TileLoads:
+    def of(cls, problem: GemmProblem, tile: WorkgroupTile, *, packs_w: bool = False) -> TileLoads:
         """Return how the threads of a problem's workgroups load; see the class."""
         return cls(
             tile.m,

@@ -2,7 +2,7 @@
 
 The tiles that run by default were measured on an H200: many of them split K among hundreds of
 workgroups. A further tile suits another GPU. The large ones load fewest values for each product,
-but take 14 to 28 kB of shared memory and 64 or 128 sums in the registers of each thread. The small
+but take 14 to 20 kB of shared memory and 64 or 128 sums in the registers of each thread. The small
 ones take 5 kB and 16 sums, in workgroups of 64 threads. K is not split: a GPU of few cores has
 work for all of them without the second launch. llama.cpp's Vulkan kernels have tiles of the same
 sizes (ggml-vulkan.cpp: 128x128x16, 64x64x16 and 32x32x16). None was timed on the GPUs that they
@@ -46,7 +46,6 @@ TILES_F32 = (
     GemmTile(128, 128, 16, 16, 8),
     GemmTile(128, 64, 16, 8, 8),
     GemmTile(32, 32, 16, 4, 4),
-    GemmTile(64, 64, 16, 8, 4),
 )
 TILES_F16 = (F16Tile(128, 64, 32, 8, 8), F16Tile(64, 64, 32, 8, 4), F16Tile(32, 32, 32, 4, 4))
 # Those that were the fastest most often on an H200, beside the one of 128x128 and 2x2 subgroups.
