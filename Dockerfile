@@ -261,7 +261,7 @@ COPY web/node/ web/node/
 RUN --mount=type=secret,id=ca . /stages/certificates.sh \
     && cd web/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 COPY tests/golden/ tests/golden/
-COPY tests/matches.py tests/
+COPY tests/matches.py tests/workgroup_memory.py tests/
 COPY tests/kernels/ tests/kernels/
 # Which of them, in pytest's words. Emulated ones need nothing that is only here, and take it long to
 # compile; tuning imports TVM, which wants a compiler there.
