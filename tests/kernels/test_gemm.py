@@ -306,6 +306,13 @@ EMULATED = {
     "2x4 fragments": (PROBLEMS[0], SubgroupMatrixTile(64, 64, 16, 2, 1)),
     # More subgroups than rows and columns of them, as the largest tile has.
     "2x4 subgroups": (PROBLEMS[0], SubgroupMatrixTile(64, 128, 32, 2, 4)),
+    # A subgroup has more rows of one operand than of the other.
+    "32x64 a subgroup": (PROBLEMS[0], TILES_MATRIX[0]),
+    "16x32 a subgroup": (PROBLEMS[1], SubgroupMatrixTile(32, 64, 64, 2, 2)),
+    "32x16 a subgroup, two buffers": (
+        PROBLEMS[0],
+        SubgroupMatrixTile(64, 32, 64, 2, 2, buffers=2),
+    ),
 }
 # Together the first two have what the others have: several subgroups, split-K, int8, and an image.
 OFTEN = {"stride": (), "split-K": pytest.mark.full}

@@ -9,6 +9,7 @@ from matches import GOLDEN, read_problem
 from workgroup_memory import USUAL_SHARED_BYTES
 from wsd.kernels.conv.winograd import is_winograd_conv, winograd_products
 from wsd.kernels.gemm.loads import TileLoads
+from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile, subgroup_matrix_gemm
 from wsd.kernels.problem import AttentionProblem, Conv2d, GemmProblem, NormSumsProblem
 from wsd.kernels.registry import GEMM_SUBGROUP_MATRIX, GEMM_TILED_F32, KINDS, kinds_for
 from wsd.kernels.select import default_variants, further_variants, select_variants
@@ -157,3 +158,15 @@ def test_threads_share_the_loads_of_every_tile_equally():
             loads = TileLoads.of(problem, tile)
             assert loads.threads % loads.k_vectors == 0
             assert loads.tile_m % loads.row_stride == loads.tile_n % loads.row_stride == 0
+
+
+def test_matrix_tiles_have_whole_fragments_and_loads_in_one_array_each():
+    kind = GEMM_SUBGROUP_MATRIX
+    for tile in (*TILES_MATRIX, *kind.candidates(LINEAR), *kind.choose(LINEAR)):
+        assert tile.part_rows % tile.fragment_m == tile.part_rows % tile.fragment_n == 0
+        assert tile.part_rows % TileLoads.of(LINEAR, tile).row_stride == 0
+
+
+def test_a_matrix_tile_whose_loads_would_cross_arrays_is_refused():
+    with pytest.raises(AssertionError, match="no single array"):
+        subgroup_matrix_gemm(LINEAR, SubgroupMatrixTile(64, 128, 16, 2, 4))

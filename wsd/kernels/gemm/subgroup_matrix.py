@@ -5,6 +5,7 @@ The WGSL, its accuracy and its roofline are in ``templates/gemm/subgroup_matrix.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from wsd.kernels.gemm.split_k import can_split, describe_tile, gemm_variant
@@ -98,20 +99,33 @@ class SubgroupMatrixTile:
         return self.k + PADDING
 
     @property
+    def part_rows(self) -> int:
+        """Return the rows of A or W in one array in shared memory, a multiple of a fragment's.
+
+        As many columns of results pass through one such array at a time.
+        """
+        return math.gcd(self.rows_m, self.rows_n)
+
+    @property
     def stage_row(self) -> int:
         """Return the float32 values of a row of results in shared memory, padding included."""
-        return self.rows_n + PADDING
+        return self.part_rows + PADDING
 
     @property
     def part_vectors(self) -> int:
         """Return the vectors of four float16 values of one array in shared memory."""
-        operand = max(self.rows_m, self.rows_n) * self.row_values
+        operand = self.part_rows * self.row_values
         return max(operand, 2 * self.fragment_m * self.stage_row) // VECTOR
+
+    @property
+    def buffer_parts(self) -> int:
+        """Return the arrays in shared memory of one tile of A and one of W."""
+        return (self.m + self.n) // self.part_rows
 
     @property
     def parts(self) -> int:
         """Return the arrays in shared memory: of the operands, and later of the subgroups."""
-        return max(self.buffers * (self.subgroups_m + self.subgroups_n), self.subgroups)
+        return max(self.buffers * self.buffer_parts, self.subgroups)
 
     @property
     def shared_bytes(self) -> int:
@@ -126,6 +140,8 @@ def fits_subgroup_matrix(problem: GemmProblem, tile: SubgroupMatrixTile) -> bool
 
 def subgroup_matrix_gemm(problem: GemmProblem, tile: SubgroupMatrixTile) -> Variant:
     """Return the kernel of a problem that the tile fits, float32 sums of float16 operands."""
+    rows_at_a_time = tile.threads // (tile.k // VECTOR)
+    assert tile.part_rows % rows_at_a_time == 0, f"a load of {tile} is in no single array"
     return replace(
         gemm_variant("gemm/subgroup_matrix.wgsl.j2", problem, tile, packs_w=True),
         features=(F16, SUBGROUPS, SUBGROUP_MATRIX),
