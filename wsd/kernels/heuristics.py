@@ -23,7 +23,7 @@ from wsd.kernels.gemm.split_k import can_split
 from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile
 from wsd.kernels.gemm.tiled import GemmTile, fits
 from wsd.kernels.problem import AttentionProblem, GemmProblem, NormSumsProblem
-from wsd.kernels.tuning.table import tuned_tile
+from wsd.kernels.tuning.table import tuned_subgroup_matrix_tile, tuned_tile
 from wsd.kernels.variant import VECTOR
 
 T = TypeVar("T", GemmTile, F16Tile, SubgroupMatrixTile)
@@ -151,7 +151,9 @@ def choose_subgroup_matrix(problem: GemmProblem) -> Sequence[SubgroupMatrixTile]
     """Return subgroup matrix tiles, best first, with K split where workgroups are too few."""
     if not is_worth_tiling(problem):
         return []
-    return [_split(problem, tile) for tile in _matrix_tiles_by_rule(problem)]
+    tuned = tuned_subgroup_matrix_tile(problem)
+    tiles = [tuned] if tuned else _matrix_tiles_by_rule(problem)
+    return [_split(problem, tile) for tile in tiles]
 
 
 def choose_winograd_f32(problem: GemmProblem) -> Sequence[GemmTile]:

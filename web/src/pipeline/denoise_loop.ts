@@ -80,6 +80,7 @@ export class DenoiseLoop {
     const nextNoise = (): Float32Array => this.noise.take(draws++, image);
     const state = this.begin(image, nextNoise());
     let before: Promise<void> | undefined;
+    let reading: Promise<unknown> | undefined;
     let running = true;
     onStep({ loaded: 0, total: steps.length });
     try {
@@ -87,20 +88,17 @@ export class DenoiseLoop {
         throwIfAborted(signal);
         const model = await this.predict(state, step, index, texts);
         const previewed = previewEvery > 0 && (index + 1) % previewEvery === 0;
-        const preview = previewed
-          ? await this.preview(image, state.sample, model, step)
-          : undefined;
+        // It is read while the next step is recorded.
+        const preview = previewed ? this.preview(image, state.sample, model, step) : undefined;
+        // A failure is noticed with the step's end, below.
+        reading = preview?.catch(() => undefined);
         const fresh = step.next.noise === undefined ? undefined : this.upload(nextNoise());
         this.advance(state, step, model, fresh, size);
         if (state.blend !== undefined) this.keepUnmasked(state, state.blend, index + 1);
-        const event = {
-          loaded: index + 1,
-          total: steps.length,
-          ...(preview === undefined ? {} : { preview }),
-        };
-        const done = this.model.runtime.sync().then(() => {
+        const event = { loaded: index + 1, total: steps.length };
+        const done = Promise.all([preview, this.model.runtime.sync()]).then(([drawn]) => {
           // The GPU may finish a step after the run was cancelled; that is not reported.
-          if (running) onStep(event);
+          if (running) onStep(drawn === undefined ? event : { ...event, preview: drawn });
         });
         // A failure is noticed where `done` is awaited, or another one came before it.
         done.catch(() => undefined);
@@ -113,6 +111,8 @@ export class DenoiseLoop {
       return this.model.runtime.scope(() => this.model.combine(size, [[state.sample, 1]]));
     } finally {
       running = false;
+      // What reads a preview uses the model, which may be unloaded after this.
+      await reading;
       this.predictor.forget();
       const { sample, kept, history, constants, blend } = state;
       const inputs = [...Object.values(constants), ...Object.values({ ...blend })] as Tensor[];

@@ -161,15 +161,17 @@ export class Runtime {
     await this.gpu.sync();
   }
 
-  /** Read a tensor's bytes back; the tensor stays. */
+  /** Read a tensor's bytes back; the tensor stays. Others may be made and read meanwhile. */
   async read(tensor: Tensor): Promise<ArrayBuffer> {
-    this.instance.beginScope();
+    // No scope may be open while this waits: those of other work would be closed in its place.
+    const copy = this.scope(() =>
+      this.instance.empty(tensor.shape, tensor.dtype, this.cpu).copyFrom(tensor),
+    );
     try {
-      const copy = this.instance.empty(tensor.shape, tensor.dtype, this.cpu).copyFrom(tensor);
       await this.gpu.sync();
       return copy.toRawBytes().slice().buffer;
     } finally {
-      this.instance.endScope();
+      copy.dispose();
     }
   }
 
