@@ -191,10 +191,10 @@ export class BundleFiles {
     const url = besideAddress(entry.file, this.base);
     const { transport } = this;
     let found = "";
-    for (const reload of [false, true]) {
+    for (const again of [false, true]) {
       const began = performance.now();
       const into = this.takeSpare(entry.bytes);
-      const how = { signal, reload, transport, into };
+      const how = { signal, bypass: this.bypassFor(again), transport, into };
       const fetched = await download(url, entry.bytes, onBytes, how);
       this.times.fetch += performance.now() - began;
       const checked = await this.check(entry, fetched);
@@ -212,13 +212,24 @@ export class BundleFiles {
       }
       found = digest;
       onBytes(-entry.bytes);
-      if (!reload) this.notice(`${entry.file} arrived damaged and is fetched again.`);
+      if (!again) this.notice(`${entry.file} arrived damaged and is fetched again.`);
     }
     throw new IntegrityError(
       `${entry.file}: sha256 mismatch (expected ${entry.sha256.slice(0, 12)}…, ` +
         `got ${found.slice(0, 12)}…), twice`,
       "the server's copy is damaged: deploy the bundle anew",
     );
+  }
+
+  /**
+   * How a file is fetched past the browser's HTTP cache. What is kept here would be kept there a second
+   * time, and writing it takes a third of the time of a fast download.
+   *
+   * @param again whether it arrived damaged, perhaps from that cache.
+   */
+  private bypassFor(again: boolean): "no-store" | "reload" | undefined {
+    if (this.cache !== NO_CACHE && !this.full) return "no-store";
+    return again ? "reload" : undefined;
   }
 
   /**
@@ -351,8 +362,8 @@ async function downloadChecked(
   request: TextRequest,
 ): Promise<ArrayBuffer> {
   let found = "";
-  for (const reload of [false, true]) {
-    const data = await downloadText(url, { ...request, reload });
+  for (const bypass of [undefined, "reload"] as const) {
+    const data = await downloadText(url, { ...request, bypass });
     found = await digestAs(expected, data);
     if (accepts(expected, found)) return data;
   }

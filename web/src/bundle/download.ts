@@ -45,8 +45,11 @@ export class UnreachableError extends FetchError {}
 /** How a file is fetched. */
 export interface FileRequest {
   signal?: AbortSignal | undefined;
-  /** Whether to bypass the browser's HTTP cache. */
-  reload?: boolean;
+  /**
+   * How the browser's HTTP cache is bypassed, if it is: by `reload` it keeps the new answer, by `no-store`
+   * it keeps none.
+   */
+  bypass?: "reload" | "no-store" | undefined;
   /** The browser's fetch without headers, unless given. */
   transport?: Transport | undefined;
   /** Memory of the file's length that it may take. */
@@ -56,7 +59,7 @@ export interface FileRequest {
 /** The same with defaults filled in. */
 interface Sent {
   signal: AbortSignal | undefined;
-  reload: boolean;
+  bypass: RequestCache | undefined;
   transport: Transport;
 }
 
@@ -75,7 +78,7 @@ export async function download(
   url: string,
   expected: number,
   onBytes: OnBytes,
-  { signal, reload = false, transport = makeTransport(), into }: FileRequest = {},
+  { signal, bypass, transport = makeTransport(), into }: FileRequest = {},
 ): Promise<ArrayBuffer> {
   const data = into === undefined ? allocate(url, expected) : new Uint8Array(into);
   let length = 0;
@@ -88,7 +91,7 @@ export async function download(
   for (let failures = 0; ;) {
     const before = length;
     try {
-      const response = await request(url, length, { signal, reload, transport });
+      const response = await request(url, length, { signal, bypass, transport });
       if (length > 0 && response.status !== 206) {
         onBytes(-length);
         length = 0;
@@ -120,11 +123,11 @@ export interface TextRequest extends FileRequest {
 
 /** Fetch a file whose length is not known; errors are those of {@link download}. */
 export async function downloadText(url: string, how: TextRequest = {}): Promise<ArrayBuffer> {
-  const { signal, reload = false, patient = false, transport = makeTransport() } = how;
+  const { signal, bypass, patient = false, transport = makeTransport() } = how;
   const { most = MAX_BYTES, onLoaded } = how;
   for (let failures = 0; ; failures++) {
     try {
-      return await downloadOnce(url, most, onLoaded, { signal, reload, transport });
+      return await downloadOnce(url, most, onLoaded, { signal, bypass, transport });
     } catch (cause) {
       throwIfAborted(signal);
       if (!(cause instanceof TemporaryError)) throw cause;
@@ -160,7 +163,7 @@ async function downloadOnce(
 async function request(
   url: string,
   from: number,
-  { signal, reload, transport }: Sent,
+  { signal, bypass, transport }: Sent,
 ): Promise<Response> {
   throwIfAborted(signal); // not every fetch looks at a signal that is aborted already
   const { credentials } = transport;
@@ -170,7 +173,7 @@ async function request(
     headers,
     ...(signal === undefined ? {} : { signal }),
     ...(credentials === undefined ? {} : { credentials }),
-    ...(reload ? { cache: "reload" } : {}),
+    ...(bypass === undefined ? {} : { cache: bypass }),
   };
   log("debug", `fetching ${nameOf(url)}${from > 0 ? ` from byte ${from}` : ""}`);
   const watch = new PolicyWatch();
@@ -231,7 +234,7 @@ async function readAll(
   url: string,
   response: Response,
   take: (piece: Uint8Array<ArrayBuffer>) => void,
-  { signal, transport }: Omit<Sent, "reload">,
+  { signal, transport }: Omit<Sent, "bypass">,
 ): Promise<void> {
   const reader = openBody(url, response);
   if (reader === undefined) return; // an answer without a body, or of no bytes
@@ -275,7 +278,7 @@ async function pauseOrGiveUp(
   url: string,
   cause: TemporaryError,
   failures: number,
-  { signal, transport }: Omit<Sent, "reload">,
+  { signal, transport }: Omit<Sent, "bypass">,
 ): Promise<void> {
   const pause = PAUSES[failures];
   if (pause !== undefined) {

@@ -7,7 +7,9 @@ import { fileSizes, forget } from "../../src/bundle/kept";
 import { sha256 } from "../../src/bundle/sha256";
 import type { FileEntry, Manifest } from "../../src/bundle/manifest";
 import { SCHEMA_VERSION } from "../../src/util/constants.generated";
+import { NO_CACHE } from "../../src/bundle/cache";
 import type { FileCache } from "../../src/bundle/cache";
+import { makeTransport } from "../../src/bundle/transport";
 import { MemoryCache } from "../memory_cache";
 import { status, whole, withServer } from "../server";
 import type { Answer } from "../server";
@@ -54,6 +56,28 @@ describe("Files", () => {
       expect(notices).toEqual(["a.bin arrived damaged and is fetched again."]);
       expect(requests[1]!.headers["cache-control"]).toBe("no-cache");
     });
+  });
+
+  /** How files are asked for, two of them of which the first arrives damaged: `RequestInit.cache`. */
+  async function askFor(store: FileCache): Promise<(RequestCache | undefined)[]> {
+    const asked: (RequestCache | undefined)[] = [];
+    const send = (_: unknown, init?: RequestInit): Promise<Response> => {
+      asked.push(init?.cache);
+      return Promise.resolve(new Response(asked.length === 1 ? flipped : body));
+    };
+    const transport = { ...makeTransport(), fetch: send };
+    const keep = new Map([[digest, 3]]);
+    const files = new BundleFiles("https://x.test/m/", store, keep, () => undefined, transport);
+    await files.get(entry, () => 0);
+    return asked;
+  }
+
+  test("what is kept in the store is not kept in the HTTP cache too", async () => {
+    expect(await askFor(new MemoryCache())).toEqual(["no-store", "no-store"]);
+  });
+
+  test("the HTTP cache keeps files where there is no store", async () => {
+    expect(await askFor(NO_CACHE)).toEqual([undefined, "reload"]);
   });
 
   test("one that stays flipped is refused and not kept", async () => {

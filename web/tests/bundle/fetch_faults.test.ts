@@ -27,7 +27,7 @@ describe("a request", () => {
     };
     const headers = { Authorization: "Bearer x", Range: "bytes=9-" };
     const transport = makeTransport({ fetch, headers, credentials: "include" });
-    await download("a:b", 3, () => 0, { transport, reload: true });
+    await download("a:b", 3, () => 0, { transport, bypass: "reload" });
     const [[url, init]] = requests as [[string, RequestInit]];
     expect([url, init.credentials, init.cache]).toEqual(["a:b", "include", "reload"]);
     expect(new Headers(init.headers).get("authorization")).toBe("Bearer x");
