@@ -51,9 +51,9 @@ def ran(speck, tmp_path_factory):
             "parity", speck[0], "--model", "speck", "--random-weights", 0, "--host", "node",
             "--prompt", "red", "--steps", 2, "--out", folder / "P.png",
             "--json", folder / "findings.json", "--kernels", "generated",
-            "--ignore-rules", "one-pass-untried",
+            "--ignore-rules", "software-adapter",
         )  # fmt: skip
-    assert asked == [LoadOptions(kernels="generated", ignored_rules="one-pass-untried")]
+    assert asked == [LoadOptions(kernels="generated", ignored_rules="software-adapter")]
     return kept[0], code, lines, folder
 
 
@@ -135,7 +135,7 @@ def test_an_unknown_rule_is_refused_before_anything_is_drawn(speck, tmp_path, ca
     assert code == 2
     error, hint = capsys.readouterr().err.splitlines()[-2:]
     assert error == "error: speck has no selection rule 'no-such-rule'"
-    assert "one-pass-untried" in hint
+    assert "software-adapter" in hint
     assert not out.exists()
 
 

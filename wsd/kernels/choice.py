@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsd.errors import UsageError
-from wsd.kernels.registry import ATTENTION_ONE_PASS, KINDS, variant_names
+from wsd.kernels.registry import KINDS, variant_names
 from wsd.kernels.variant import F16, SUBGROUP_MATRIX, SUBGROUPS
 
 # All variants on GPUs, and on adapters that compute on the processor only those tuned on them.
@@ -13,12 +13,8 @@ GENERATED = "generated"
 
 
 def _names_needing(*features: str) -> list[str]:
-    """Return the variants that need none but these features.
-
-    Attention in one pass is not among them: it runs only where it is named itself.
-    """
-    kinds = [kind for kind in KINDS if kind is not ATTENTION_ONE_PASS]
-    return [kind.name for kind in kinds if set(kind.features) <= set(features)]
+    """Return the variants that need none but these features."""
+    return [kind.name for kind in KINDS if set(kind.features) <= set(features)]
 
 
 # Modes of earlier versions: what each of them allowed.

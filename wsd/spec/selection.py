@@ -191,14 +191,6 @@ SELECTION_RULES: Final = SelectionRules(
             "lacks",
             "subgroup_matrices",
         ),
-        # A GPU has run this kernel as the study had it, which packed its operands by another
-        # function of WGSL. Without this rule it is the preferred variant of its shapes.
-        _rule(
-            "one-pass-untried",
-            "no GPU has run attention in one pass as it is now: it runs where it is named",
-            Condition(fact="candidate.name", test="is", value="attention_one_pass"),
-            _NOT_NAMED,
-        ),
     ),
     precisions=(
         _requires(

@@ -138,13 +138,13 @@ def test_the_documents_list_every_variant_with_the_features_that_it_requires():
 
 
 def test_deprecated_modes_allow_what_they_did():
-    # The last came later, and runs only where it is named itself.
-    written = [kind.name for kind in KINDS if kind.name != "attention_one_pass"]
+    written = [kind.name for kind in KINDS]
     assert set(resolve_kernel_choice("matrix").split(",")) == set(written)
     for mode, names in LEGACY_KERNEL_MODES.items():
         assert resolve_kernel_choice(mode) == ",".join(names)
     assert {name for name in written if name not in LEGACY_KERNEL_MODES["halves"]} == {
-        "conv_winograd_subgroup_matrix", "gemm_subgroup_matrix", "attention_subgroup_matrix",
+        "conv_winograd_subgroup_matrix", "gemm_subgroup_matrix",
+        "attention_one_pass", "attention_subgroup_matrix",
     }  # fmt: skip
     assert "gemm_tiled_f16" not in LEGACY_KERNEL_MODES["subgroups"]
     assert "gemv_subgroups" not in LEGACY_KERNEL_MODES["tiled"]

@@ -726,6 +726,7 @@ export const LEGACY_KERNEL_MODES = {
     "gemm_tiled_f32",
     "gemv_subgroups",
     "gemv_workgroup_sum",
+    "attention_one_pass",
     "attention_subgroup_matrix",
     "attention_flash",
     "norm_sums_subgroups",
@@ -810,14 +811,6 @@ export const SELECTION_RULES = {
       reason: "the adapter has no subgroup matrix operation of the variant's size",
       when: [
         { fact: "adapter.subgroup_matrices", test: "lacks", other: "candidate.subgroup_matrices" },
-      ],
-    },
-    {
-      name: "one-pass-untried",
-      reason: "no GPU has run attention in one pass as it is now: it runs where it is named",
-      when: [
-        { fact: "candidate.name", test: "is", value: "attention_one_pass" },
-        { fact: "asked.named", test: "is", value: false },
       ],
     },
   ],

@@ -37,6 +37,9 @@ const shuffled: Variant = {
   subgroup_size: [1, 64],
 };
 const shared = { ...tiled, name: "norm_sums_workgroup" };
+const flash: Variant = { ...small, name: "attention_flash", problem: "attention" };
+const onePass: Variant = { ...matrix, name: "attention_one_pass", problem: "attention" };
+const twoPasses: Variant = { ...onePass, name: "attention_subgroup_matrix" };
 const tuned: Variant = {
   ...{ ...tiled, name: "tuned", problem: "generated", shared_bytes: 0 },
   adapter_classes: ["google swiftshader"],
@@ -48,6 +51,7 @@ const table: KernelTable = {
   kernels: {
     gemm: [matrix, f16, tiled, small],
     sums: [shuffled, shared],
+    attention: [onePass, twoPasses, flash],
     both: [tiled, tuned],
     several: [tunedForGpu, tuned],
   },
@@ -114,6 +118,18 @@ test.each<[string, DescribedGpu, KernelChoice, Variant]>([
   ["no subgroups", { ...gpu(), features: new Set() }, "auto", shared],
 ])("norm sums with %s", (_, described, choice, expected) => {
   expect(select(table, "sums", described, choice)).toBe(expected);
+});
+
+test.each<[string, DescribedGpu, KernelChoice, Variant | undefined]>([
+  ["subgroup matrices", gpu(), "auto", onePass],
+  ["its name", gpu(), only("attention_one_pass"), onePass],
+  ["an earlier mode", gpu(), parseKernelChoice("matrix"), onePass],
+  ["an earlier mode without matrices", gpu(), parseKernelChoice("halves"), flash],
+  ["another name", gpu(), only("attention_subgroup_matrix"), twoPasses],
+  ["no subgroup matrices", gpu({ subgroupMatrixConfigs: [] }), "auto", flash],
+  ["a software adapter", gpu({ isFallbackAdapter: true }), "auto", undefined],
+])("an attention with %s", (_, described, choice, expected) => {
+  expect(select(table, "attention", described, choice)).toBe(expected);
 });
 
 const SWIFTSHADER = {
@@ -189,9 +205,7 @@ test("deprecated modes allow ever more features", () => {
   expect(none).not.toContain("gemv_subgroups");
   expect(subgroups).toEqual(expect.arrayContaining([...none, "gemv_subgroups"]));
   expect(halves).toEqual(expect.arrayContaining([...subgroups, "gemm_tiled_f16"]));
-  // The second came later, and runs only where it is named itself.
-  const others = ["tuned", "attention_one_pass"];
-  expect(all).toEqual(VARIANT_NAMES.filter((name) => !others.includes(name)));
+  expect(all).toEqual(VARIANT_NAMES.filter((name) => name !== "tuned"));
 });
 
 test("kernels are counted by what runs in them", () => {
@@ -290,7 +304,6 @@ describe("preferences that no rule refuses stay", () => {
   });
 
   test("of the kernels of attentions together", () => {
-    const flash = { ...small, name: "attention_flash", problem: "attention" };
     const half = { ...f16, name: "attention_half", problem: "attention" };
     const kernels = { ...table.kernels, statistics: [half, flash], attention: [half, flash] };
     const [one, other] = [

@@ -43,9 +43,6 @@ const VARIANT: Variant = {
 /** The same with a schedule that was tuned on one class of adapters. */
 const TUNED_VARIANT: Variant = { ...VARIANT, adapter_classes: ["nvidia hopper"] };
 
-/** The same by the name that a rule has in view. */
-const ONE_PASS: Variant = { ...VARIANT, name: "attention_one_pass" };
-
 const TILE = { role: "vae_decoder_tile", size: null, outputs: [{ shape: [1, 3, 8, 8] }] };
 const MANIFEST = {
   model: { name: "m", family: "", dtype: "f16" },
@@ -97,15 +94,7 @@ const KERNEL_CASES: Record<string, DescribedGpu> = {
   "smallest-subgroup": withInfo({ subgroupMinSize: 31 }),
   "largest-subgroup": withInfo({ subgroupMaxSize: 33 }),
   "subgroup-matrix": withInfo({ subgroupMatrixConfigs: [{ ...CONFIG, K: 8 }] }),
-  "one-pass-untried": GPU,
 };
-/** Variants by the rules that refuse no other. */
-const REFUSED: Record<string, Variant> = {
-  "adapter-class": TUNED_VARIANT,
-  "one-pass-untried": ONE_PASS,
-};
-/** Rules that leave alone who names variants. */
-const YIELDING = ["fallback-adapter", "software-adapter", "one-pass-untried"];
 const PRECISION_CASES: Record<string, DescribedGpu> = {
   "model-features": without("shader-f16"),
   "model-limits": withLimits({ maxBufferSize: 899, maxStorageBufferBindingSize: 1000 }),
@@ -127,10 +116,11 @@ describe("each rule", () => {
   });
 
   test.each(Object.entries(KERNEL_CASES))("of kernels: %s", (name, gpu) => {
-    const variant = REFUSED[name] ?? VARIANT;
+    const variant = name === "adapter-class" ? TUNED_VARIANT : VARIANT;
     expect(refusedVariant(gpu, false, variant)).toBe(name);
-    // Whoever names variants decides about software adapters and untried kernels, and about nothing else.
-    expect(refusedVariant(gpu, true, variant)).toBe(YIELDING.includes(name) ? undefined : name);
+    // Whoever names variants decides about software adapters too, and about nothing else.
+    const ofSoftware = ["fallback-adapter", "software-adapter"].includes(name);
+    expect(refusedVariant(gpu, true, variant)).toBe(ofSoftware ? undefined : name);
   });
 
   test("of software adapters does not refuse what was tuned on one", () => {
