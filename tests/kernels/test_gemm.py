@@ -301,7 +301,6 @@ EMULATED = {
     "stride": (PROBLEMS[3], SUBGROUP_MATRIX_TILES[0]),
     "int4": (PROBLEMS[-2], SUBGROUP_MATRIX_TILES[0]),
     "int4 conv": (PROBLEMS[-1], SUBGROUP_MATRIX_TILES[2]),
-    "two buffers": (PROBLEMS[0], SubgroupMatrixTile(64, 64, 32, 2, 2, buffers=2)),
     # As many fragments a subgroup as the largest further tile has.
     "2x4 fragments": (PROBLEMS[0], SubgroupMatrixTile(64, 64, 16, 2, 1)),
     # More subgroups than rows and columns of them, as the largest tile has.
@@ -309,10 +308,7 @@ EMULATED = {
     # A subgroup has more rows of one operand than of the other.
     "32x64 a subgroup": (PROBLEMS[0], TILES_MATRIX[0]),
     "16x32 a subgroup": (PROBLEMS[1], SubgroupMatrixTile(32, 64, 64, 2, 2)),
-    "32x16 a subgroup, two buffers": (
-        PROBLEMS[0],
-        SubgroupMatrixTile(64, 32, 64, 2, 2, buffers=2),
-    ),
+    "32x16 a subgroup": (PROBLEMS[0], SubgroupMatrixTile(64, 32, 64, 2, 2)),
 }
 # Together the first two have what the others have: several subgroups, split-K, int8, and an image.
 OFTEN = {"stride": (), "split-K": pytest.mark.full}

@@ -30,7 +30,6 @@ class SubgroupMatrixTile:
         fragment: (M, N, K) of one operation of a matrix unit.
         subgroup_size: threads of a subgroup.
         split_k: how many workgroups share the sum of one result.
-        buffers: tiles of each operand in shared memory, 1 or 2.
     """
 
     m: int
@@ -41,7 +40,6 @@ class SubgroupMatrixTile:
     fragment: tuple[int, int, int] = (16, 16, 16)
     subgroup_size: int = 32
     split_k: int = 1
-    buffers: int = 1
 
     @property
     def label(self) -> str:
@@ -118,14 +116,9 @@ class SubgroupMatrixTile:
         return max(operand, 2 * self.fragment_m * self.stage_row) // VECTOR
 
     @property
-    def buffer_parts(self) -> int:
-        """Return the arrays in shared memory of one tile of A and one of W."""
-        return (self.m + self.n) // self.part_rows
-
-    @property
     def parts(self) -> int:
         """Return the arrays in shared memory: of the operands, and later of the subgroups."""
-        return max(self.buffers * self.buffer_parts, self.subgroups)
+        return max((self.m + self.n) // self.part_rows, self.subgroups)
 
     @property
     def shared_bytes(self) -> int:
