@@ -301,12 +301,12 @@ EMULATED = {
     "stride": (PROBLEMS[3], SUBGROUP_MATRIX_TILES[0]),
     "int4": (PROBLEMS[-2], SUBGROUP_MATRIX_TILES[0]),
     "int4 conv": (PROBLEMS[-1], SUBGROUP_MATRIX_TILES[2]),
-    # As many fragments a subgroup as the largest further tile has.
-    "2x4 fragments": (PROBLEMS[0], SubgroupMatrixTile(64, 64, 16, 2, 1)),
+    # As many fragments a subgroup as the largest tiles have.
+    "4x4 fragments": (PROBLEMS[0], SubgroupMatrixTile(64, 128, 32, 1, 2)),
     # More subgroups than rows and columns of them, as the largest tile has.
     "2x4 subgroups": (PROBLEMS[0], SubgroupMatrixTile(64, 128, 32, 2, 4)),
     # A subgroup has more rows of one operand than of the other.
-    "32x64 a subgroup": (PROBLEMS[0], TILES_MATRIX[0]),
+    "32x64 a subgroup": (PROBLEMS[0], SubgroupMatrixTile(64, 128, 32, 2, 2)),
     "16x32 a subgroup": (PROBLEMS[1], SubgroupMatrixTile(32, 64, 64, 2, 2)),
     "32x16 a subgroup": (PROBLEMS[0], SubgroupMatrixTile(64, 32, 64, 2, 2)),
 }

@@ -23,6 +23,8 @@ from wsd.kernels.tuning.further_tiles import (
 )
 from wsd.kernels.variant import BASELINE_MAX_SHARED_BYTES, BASELINE_MAX_THREADS
 
+# Of the largest tile on matrix units. The rule `shared-memory` refuses it where there is less.
+MATRIX_SHARED_BYTES = 40960
 # Of one version of TVM: both versions' problems are the same.
 TABLES = sorted(GOLDEN.glob("matches-*.json"))[1::2]
 LINEAR = GemmProblem(4096, 640, 640, "float16")
@@ -95,18 +97,19 @@ def test_they_come_behind_all_others_and_say_so(problem):
         assert variant.tile
         assert variant.name in {each.name for each in default}
         assert variant.threads <= BASELINE_MAX_THREADS
-        assert variant.shared_bytes <= USUAL_SHARED_BYTES
+        most = MATRIX_SHARED_BYTES if variant.subgroup_matrix else USUAL_SHARED_BYTES
+        assert variant.shared_bytes <= most
 
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 def test_each_adapter_has_one_that_it_can_run(problem):
-    smallest = {}
+    smallest = {True: {}, False: {}}
     for variant in further_variants(problem):
-        if not variant.subgroup_matrix:
-            least = smallest.get(variant.name, variant.shared_bytes)
-            smallest[variant.name] = min(least, variant.shared_bytes)
-    assert smallest
-    assert max(smallest.values()) <= BASELINE_MAX_SHARED_BYTES
+        by_name = smallest[variant.subgroup_matrix is not None]
+        least = by_name.get(variant.name, variant.shared_bytes)
+        by_name[variant.name] = min(least, variant.shared_bytes)
+    assert max(smallest[False].values()) <= BASELINE_MAX_SHARED_BYTES
+    assert max(smallest[True].values()) <= USUAL_SHARED_BYTES
 
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)

@@ -8,6 +8,10 @@ work for all of them without the second launch. llama.cpp's Vulkan kernels have 
 sizes (ggml-vulkan.cpp: 128x128x16, 64x64x16 and 32x32x16). None was timed on the GPUs that they
 are for, so that none runs unless tuning on that GPU found it to be faster.
 
+On matrix units the larger tile, of 128x256, takes 40 kB of shared memory. Where a device allows a
+workgroup less, the rule ``shared-memory`` (:mod:`wsd.spec.selection`) refuses it, and tuning has
+the other one, with 20 kB and 32 sums in the registers of each thread.
+
 Most of them have the K of a tile that runs by default. So they share its head in ``kernels.json``.
 """
 
@@ -47,13 +51,19 @@ TILES_F32 = (
     GemmTile(128, 64, 16, 8, 8),
     GemmTile(32, 32, 16, 4, 4),
 )
+# The first is as large as the largest that runs by default, but has half as many threads, so that
+# each value that one reads from shared memory is multiplied more often. The second is for problems
+# that have a larger or a smaller tile by default, or one that splits K.
 TILES_F16 = (F16Tile(128, 64, 32, 8, 8), F16Tile(64, 64, 32, 8, 4), F16Tile(32, 32, 32, 4, 4))
-# Those that were the fastest most often on an H200, beside the one of 128x128 and 2x2 subgroups.
-TILES_MATRIX = (SubgroupMatrixTile(128, 128, 32, 4, 2), SubgroupMatrixTile(128, 64, 32, 4, 2))
+# On an H200 the first was the fastest for large products (8192x6144x1536: 0.89 ms; 128x128 by 2x2
+# subgroups: 0.92 ms), the second was often within 5 % of the fastest.
+TILES_MATRIX = (SubgroupMatrixTile(128, 256, 32, 2, 4), SubgroupMatrixTile(128, 64, 32, 4, 2))
 
-# On an H200 the first was the fastest for heads of 40, the second for heads of 80: in the second, a
-# thread holds half as many results in registers.
-BLOCKS_ONE_PASS = (OnePassBlock(1, 2, 32), OnePassBlock(4, 1, 32))
+# By default a workgroup is one subgroup of 32 queries, with 16 keys at a time. On an H200 two
+# subgroups took 1.03 to 1.07 times as long, 32 keys 1.00 to 1.26 times. On another GPU they may
+# win: two subgroups load the same keys at about the same time, and 32 keys need half as many
+# barriers.
+BLOCKS_ONE_PASS = (OnePassBlock(2, 2, 16), OnePassBlock(1, 2, 32))
 
 
 def is_negligible(problem: GemmProblem | AttentionProblem | NormSumsProblem) -> bool:
