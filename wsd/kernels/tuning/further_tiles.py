@@ -51,8 +51,8 @@ TILES_F32 = (
     GemmTile(128, 64, 16, 8, 8),
     GemmTile(32, 32, 16, 4, 4),
 )
-# The first is as large as the largest that runs by default, but has half as many threads: each value
-# that one of them reads from shared memory is multiplied more often. The second is for problems
+# The first is as large as the largest that runs by default, but has half as many threads, so that
+# each value that one reads from shared memory is multiplied more often. The second is for problems
 # that have a larger or a smaller tile by default, or one that splits K.
 TILES_F16 = (F16Tile(128, 64, 32, 8, 8), F16Tile(64, 64, 32, 8, 4), F16Tile(32, 32, 32, 4, 4))
 # On an H200 the first was the fastest for large products (8192x6144x1536: 0.89 ms; 128x128 by 2x2
@@ -60,8 +60,8 @@ TILES_F16 = (F16Tile(128, 64, 32, 8, 8), F16Tile(64, 64, 32, 8, 4), F16Tile(32, 
 TILES_MATRIX = (SubgroupMatrixTile(128, 256, 32, 2, 4), SubgroupMatrixTile(128, 64, 32, 4, 2))
 
 # By default a workgroup is one subgroup of 32 queries, with 16 keys at a time. On an H200 two
-# subgroups took 1.03 to 1.07 times as long, 32 keys 1.00 to 1.26 times. Two subgroups load the same
-# keys at about the same time, which helps a small cache; with 32 keys there are half as many
+# subgroups took 1.03 to 1.07 times as long, 32 keys 1.00 to 1.26 times. On another GPU they may
+# win: two subgroups load the same keys at about the same time, and 32 keys need half as many
 # barriers.
 BLOCKS_ONE_PASS = (OnePassBlock(2, 2, 16), OnePassBlock(1, 2, 32))
 
