@@ -14,7 +14,7 @@ const ROOMS = {
   // LoRAs: their files, and which change of which weight they hold.
   adapters: "adapters/",
   "gpu-tvm": "gpu/tvm/",
-  gpu: "gpu/([a-z_0-9]+\\.ts$|patch/)",
+  gpu: "gpu/([a-z_0-9]+\\.(ts|wgsl)$|patch/)",
   pipeline: "pipeline/",
   diagnostics: "diagnostics/",
   worker: "worker/",

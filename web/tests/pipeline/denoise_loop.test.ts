@@ -48,7 +48,7 @@ function makeLoop() {
 const settle = async (): Promise<unknown> => new Promise((done) => setTimeout(done, 5));
 
 beforeEach(() => {
-  vi.stubGlobal("ImageData", class {});
+  vi.stubGlobal("ImageData", Array); // browsers have it, Node.js does not
 });
 
 test("a step is recorded while the preview of the one before it is read", async () => {
