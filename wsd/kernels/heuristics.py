@@ -1,10 +1,11 @@
 """Choose the tile of a GEMM in f16 or f32, and the block of an attention, by rule.
 
-Of the tiled kernel in float32, a tile of the tuning table comes first, and the rule takes the
-problems that the table does not hold. Each function returns the parameters to use for a problem,
-best first, and none if the variant is not worth its launch or not exact enough. Counts of
-workgroups were measured on an H200; on a smaller GPU they only cost a few more workgroups than
-needed.
+Of the tiled kernel in float32 and of the one on matrix units, a tile of the tuning table comes
+first, and the rule takes the problems that the table does not hold: today all those of matrix
+units, as their kernel is another since the table was measured. Each function returns the
+parameters to use for a problem, best first, and none if the variant is not worth its launch or not
+exact enough. Counts of workgroups were measured on an H200; on a smaller GPU they only cost a few
+more workgroups than needed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from wsd.kernels.gemm.subgroup_matrix import SubgroupMatrixTile
 from wsd.kernels.gemm.tiled import GemmTile, fits
 from wsd.kernels.problem import AttentionProblem, GemmProblem, NormSumsProblem
 from wsd.kernels.tuning.table import tuned_subgroup_matrix_tile, tuned_tile
-from wsd.kernels.variant import VECTOR
+from wsd.kernels.variant import MAX_WORKGROUPS, VECTOR
 
 T = TypeVar("T", GemmTile, F16Tile, SubgroupMatrixTile)
 
@@ -56,6 +57,9 @@ MIN_WORKGROUPS_64X32 = 600
 MIN_WORKGROUPS_128X128 = 192
 MIN_K_128X128 = 512
 MIN_WORKGROUPS_64X64_K32 = 256
+# Shared memory that adapters with matrix units usually have for a workgroup: behind a tile that
+# takes more is one that takes less.
+MOST_SHARED_BYTES = 32768
 # Fewest K and M of a problem that the tile of 128x256 computes, with K split if that needs more
 # workgroups, and the most workgroups of 128x128 with which it won: where K is long, and a GPU waits
 # for its cache.
@@ -73,14 +77,15 @@ MIN_WINOGRAD_ROWS = 512
 MIN_WINOGRAD_CHANNELS = 128
 MIN_WINOGRAD_MATRIX_CHANNELS = 320
 # Workgroups of 128x128 from which on that tile multiplies Winograd's products on matrix units: on
-# an H200, 160 of them took longer than tiles of 64x64 with K steps of 64, 320 of them did not.
+# an H200, 160 of them took longer than tiles of 64x64 with K steps of 64, 320 of them did not; nor
+# did the 3 columns of tiles that 320 results of a row take, a sixth of which is idle.
 MIN_WINOGRAD_WORKGROUPS_128X128 = 192
 # Rows of Winograd's products from which on a tile of 128x128 multiplies them in f32: with the 1024
 # and more of a VAE it took 0.9 of the time of 64x64 on an H200, with 512 1.06.
 MIN_WINOGRAD_ROWS_128X128 = 1024
 
 # Fewest keys and widest heads with which attention in one pass, which packs its operands first,
-# was timed on an H200: it took at most 0.87 of the time of two passes. Wider heads need more
+# was timed on an H200: it took at most 0.85 of the time of two passes. Wider heads need more
 # registers.
 MIN_ONE_PASS_KEYS = 1024
 MAX_ONE_PASS_HEAD_DIM = 80
@@ -152,7 +157,10 @@ def choose_subgroup_matrix(problem: GemmProblem) -> Sequence[SubgroupMatrixTile]
     if not is_worth_tiling(problem):
         return []
     tuned = tuned_subgroup_matrix_tile(problem)
-    tiles = [tuned] if tuned else _matrix_tiles_by_rule(problem)
+    tiles = _matrix_tiles_by_rule(problem)
+    if tuned:
+        is_large = tuned.shared_bytes > MOST_SHARED_BYTES
+        tiles = [tuned, *(tile for tile in tiles if is_large and tile != tuned)]
     return [_split(problem, tile) for tile in tiles]
 
 
@@ -249,7 +257,8 @@ def _matrix_tiles_by_rule(problem: GemmProblem) -> Sequence[SubgroupMatrixTile]:
     large = SubgroupMatrixTile(128, 256, 32, 2, 4)
     tiles = [SubgroupMatrixTile(64, 64, 64, 2, 2), _FALLBACK_MATRIX_TILE]
     groups = _workgroups(problem, 128, 128)
-    if groups >= MIN_WORKGROUPS_128X128 and problem.k >= MIN_K_128X128:
+    is_tall = problem.grid(64, 64)[1] > MAX_WORKGROUPS
+    if groups >= MIN_WORKGROUPS_128X128 and (problem.k >= MIN_K_128X128 or is_tall):
         tiles.insert(0, SubgroupMatrixTile(128, 128, 32, 2, 2))
     elif _workgroups(problem, 64, 64) >= MIN_WORKGROUPS_64X64_K32:
         tiles.reverse()

@@ -287,6 +287,12 @@ def test_winograds_products_in_f32_have_a_tile_that_fits_every_adapter():
     assert len(heuristics.choose_winograd_f32(enough)) == 2
 
 
+def test_many_rows_of_a_short_sum_run_on_matrix_units():
+    # 65536 tiles of 64 rows are more than a dispatch has.
+    rows = 65536 * 64
+    assert "gemm_subgroup_matrix" in {v.name for v in default_variants(GemmProblem(rows, 256, 256))}
+
+
 @pytest.mark.parametrize("edge", [1024, 1536, 2040, 2048])
 def test_no_variant_takes_more_workgroups_than_a_dispatch_has(edge):
     problem = conv(128, 128, edge)

@@ -43,6 +43,8 @@ export class BundleFiles {
   private readonly ahead = new Map<string, Promise<ArrayBuffer | undefined>>();
   /** Whether the browser has no room left; then nothing more is written. */
   private full = false;
+  /** Whether a file could not be kept. */
+  private unkept = false;
 
   /**
    * @param base address of the manifest; files lie beside it, and are asked for with its query.
@@ -223,12 +225,14 @@ export class BundleFiles {
 
   /**
    * How a file is fetched past the browser's HTTP cache. What is kept here would be kept there a second
-   * time, and writing it takes a third of the time of a fast download.
+   * time, and writing it takes a quarter of the time of a fast download. Where files cannot be kept, or
+   * a part of the model is kept and others are not, as without room, that cache may have them.
    *
    * @param again whether it arrived damaged, perhaps from that cache.
    */
   private bypassFor(again: boolean): "no-store" | "reload" | undefined {
-    if (this.cache !== NO_CACHE && !this.full) return "no-store";
+    const isKept = this.cache !== NO_CACHE && !this.full && !this.unkept;
+    if (isKept && this.bytes.kept === 0) return "no-store";
     return again ? "reload" : undefined;
   }
 
@@ -269,6 +273,7 @@ export class BundleFiles {
     try {
       await this.cache.write(entry.sha256, data);
     } catch (error) {
+      this.unkept = true;
       if (!isQuotaError(error)) return; // another tab may be writing the same file
       if (await this.makeRoom()) return this.toCache(entry, data);
       this.full = true;

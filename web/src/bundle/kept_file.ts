@@ -1,6 +1,5 @@
 /** Reads files that the browser keeps and keeps those that were fetched; computes their digests. */
 
-import { isQuotaError } from "./cache";
 import type { FileCache } from "./cache";
 import { sha256 } from "./sha256";
 
@@ -55,8 +54,8 @@ export async function keepFetchedFile(
   let kept = hashed.digest === key;
   try {
     if (kept) await cache.write(key, data);
-  } catch (error) {
-    kept = !isQuotaError(error); // else another tab may be writing the same file
+  } catch {
+    kept = false;
   }
   return { ...hashed, kept, write: performance.now() - began };
 }

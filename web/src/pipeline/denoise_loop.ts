@@ -91,12 +91,13 @@ export class DenoiseLoop {
         // It is read while the next step is recorded.
         const preview = previewed ? this.preview(image, state.sample, model, step) : undefined;
         // A failure is noticed with the step's end, below.
-        reading = preview?.catch(() => undefined);
+        reading = Promise.allSettled([reading, preview]);
         const fresh = step.next.noise === undefined ? undefined : this.upload(nextNoise());
         this.advance(state, step, model, fresh, size);
         if (state.blend !== undefined) this.keepUnmasked(state, state.blend, index + 1);
         const event = { loaded: index + 1, total: steps.length };
-        const done = Promise.all([preview, this.model.runtime.sync()]).then(([drawn]) => {
+        // Steps are reported in their order, also if one waits for its preview and the next has none.
+        const done = Promise.all([preview, this.model.runtime.sync(), before]).then(([drawn]) => {
           // The GPU may finish a step after the run was cancelled; that is not reported.
           if (running) onStep(drawn === undefined ? event : { ...event, preview: drawn });
         });
@@ -111,7 +112,7 @@ export class DenoiseLoop {
       return this.model.runtime.scope(() => this.model.combine(size, [[state.sample, 1]]));
     } finally {
       running = false;
-      // What reads a preview uses the model, which may be unloaded after this.
+      // What reads previews uses the model, which may be unloaded after this.
       await reading;
       this.predictor.forget();
       const { sample, kept, history, constants, blend } = state;

@@ -76,6 +76,34 @@ describe("Files", () => {
     expect(await askFor(new MemoryCache())).toEqual(["no-store", "no-store"]);
   });
 
+  /** How a second file is asked for, after one of which the store made this. */
+  async function askAfter(store: FileCache): Promise<RequestCache | undefined> {
+    let asked: RequestCache | undefined;
+    const send = (_: unknown, init?: RequestInit): Promise<Response> => {
+      asked = init?.cache;
+      return Promise.resolve(new Response(body));
+    };
+    const transport = { ...makeTransport(), fetch: send };
+    const keep = new Map([[digest, 3]]);
+    const files = new BundleFiles("https://x.test/m/", store, keep, () => undefined, transport);
+    await files.get(entry, () => 0);
+    await files.get({ ...entry, file: "b.bin", sha256: "0" }, () => 0).catch(() => 0);
+    return asked;
+  }
+
+  test("the HTTP cache keeps files that the store cannot keep", async () => {
+    expect(await askAfter(new MemoryCache())).toBe("no-store");
+    const locked = new MemoryCache();
+    locked.write = () => Promise.reject(new DOMException("locked", "NoModificationAllowedError"));
+    expect(await askAfter(locked)).not.toBe("no-store");
+  });
+
+  test("the HTTP cache is asked for what is missing of a model in the store", async () => {
+    const store = new MemoryCache();
+    store.kept.set(digest, body.slice().buffer);
+    expect(await askAfter(store)).not.toBe("no-store");
+  });
+
   test("the HTTP cache keeps files where there is no store", async () => {
     expect(await askFor(NO_CACHE)).toEqual([undefined, "reload"]);
   });

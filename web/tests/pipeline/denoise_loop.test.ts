@@ -16,8 +16,8 @@ interface Reading {
   reject: (error: Error) => void;
 }
 
-/** A loop of three steps whose GPU is as fast as can be, with a preview of each step. */
-function makeLoop() {
+/** A loop of three steps whose GPU is as fast as can be, with a preview of each step or every second. */
+function makeLoop(previewEvery = 1) {
   const tensor = (): object => ({ dispose: vi.fn() });
   const readings: Reading[] = [];
   const model = {
@@ -39,9 +39,9 @@ function makeLoop() {
   };
   const run = { initNoiseSigma: 1, steps: Array.from({ length: STEPS }, () => STEP) };
   const noise = { take: () => new Float32Array(4) };
-  const parts = [model, predictor, run, { size: [8, 8], previewEvery: 1 }, noise, undefined];
+  const parts = [model, predictor, run, { size: [8, 8], previewEvery }, noise, undefined];
   const loop = new DenoiseLoop(...(parts as unknown as ConstructorParameters<typeof DenoiseLoop>));
-  return { loop, predictor, readings };
+  return { loop, model, predictor, readings };
 }
 
 /** Let everything happen that waits for nothing. */
@@ -65,6 +65,38 @@ test("a step is recorded while the preview of the one before it is read", async 
   await drawing;
   expect(onStep.mock.calls.map(([{ loaded }]) => loaded)).toEqual([0, 1, 2, 3]);
   expect(onStep.mock.calls.map(([event]) => "preview" in event)).toEqual([false, true, true, true]);
+});
+
+test("a step that waits for its preview is reported before the next one, which has none", async () => {
+  const { loop, readings } = makeLoop(2);
+  const onStep = vi.fn<OnStep>();
+  const drawing = loop.denoise(0, {} as never, onStep);
+  await settle();
+  expect(onStep.mock.calls.map(([{ loaded }]) => loaded)).toEqual([0, 1]);
+  readings[0]!.resolve(new Float32Array(4));
+  await drawing;
+  expect(onStep.mock.calls.map(([{ loaded }]) => loaded)).toEqual([0, 1, 2, 3]);
+});
+
+test("a step that fails does not end the drawing while an earlier preview is read", async () => {
+  const { loop, model, predictor, readings } = makeLoop(2);
+  const combine = vi.fn(model.combine);
+  model.combine = combine;
+  predictor.predict.mockImplementation(() => {
+    // The third step's latents cannot be computed.
+    if (predictor.predict.mock.calls.length === 3)
+      combine.mockImplementation(() => {
+        throw new Error("no memory");
+      });
+    return Promise.resolve({ dispose: vi.fn() });
+  });
+  const ended = expect(loop.denoise(0, {} as never, () => undefined)).rejects.toThrow("no memory");
+  await settle();
+  expect(predictor.predict).toHaveBeenCalledTimes(3);
+  expect(predictor.forget).not.toHaveBeenCalled();
+  readings[0]!.resolve(new Float32Array(4));
+  await ended;
+  expect(predictor.forget).toHaveBeenCalledOnce();
 });
 
 test("a preview that cannot be read ends the drawing with its error", async () => {

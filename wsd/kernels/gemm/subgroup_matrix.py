@@ -117,7 +117,10 @@ class SubgroupMatrixTile:
 
     @property
     def parts(self) -> int:
-        """Return the arrays in shared memory: of the operands, and later of the subgroups."""
+        """Return the arrays in shared memory: of the operands, and later one for each subgroup.
+
+        The latter are more for 2x4 subgroups: that tile of 128x256 takes 40 kB, its operands 30.
+        """
         return max((self.m + self.n) // self.part_rows, self.subgroups)
 
     @property
@@ -134,7 +137,8 @@ def fits_subgroup_matrix(problem: GemmProblem, tile: SubgroupMatrixTile) -> bool
 def subgroup_matrix_gemm(problem: GemmProblem, tile: SubgroupMatrixTile) -> Variant:
     """Return the kernel of a problem that the tile fits, float32 sums of float16 operands."""
     rows_at_a_time = tile.threads // (tile.k // VECTOR)
-    assert tile.part_rows % rows_at_a_time == 0, f"a load of {tile} is in no single array"
+    for rows in (rows_at_a_time, tile.fragment_m, tile.fragment_n):
+        assert tile.part_rows % rows == 0, f"what {tile} loads is in no single array"
     return replace(
         gemm_variant("gemm/subgroup_matrix.wgsl.j2", problem, tile, packs_w=True),
         features=(F16, SUBGROUPS, SUBGROUP_MATRIX),
