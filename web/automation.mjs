@@ -23,6 +23,8 @@ const { outputFiles } = await build({
   format: "iife",
   target: "es2022",
   charset: "utf8",
+  // gpu/device.ts imports a shader, which is left out with what needs it.
+  loader: { ".wgsl": "text" },
   banner: { js: "// Generated from web/src/driver/automation.ts: npm run automation, in web/" },
   logLevel: "warning",
 });

@@ -54,8 +54,8 @@ def main(files: int, mib: int, rounds: int = 3) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             Path(folder, name).write_bytes(os.urandom(mib << 20))
-        Path(folder, "index.html").write_text("<!doctype html>")
-        Path(folder, "worker.js").write_text(_WORKER)
+        Path(folder, "index.html").write_text("<!doctype html>", encoding="utf-8")
+        Path(folder, "worker.js").write_text(_WORKER, encoding="utf-8")
         with served_files(Path(folder)) as address:
             for number in range(rounds):
                 for cache in _WAYS:
