@@ -43,7 +43,7 @@ export class BundleFiles {
   private readonly ahead = new Map<string, Promise<ArrayBuffer | undefined>>();
   /** Whether the browser has no room left; then nothing more is written. */
   private full = false;
-  /** Whether a file could not be kept. */
+  /** Whether a file could not be kept, although there was room. */
   private unkept = false;
 
   /**
@@ -273,8 +273,10 @@ export class BundleFiles {
     try {
       await this.cache.write(entry.sha256, data);
     } catch (error) {
-      this.unkept = true;
-      if (!isQuotaError(error)) return; // another tab may be writing the same file
+      if (!isQuotaError(error)) {
+        this.unkept = true; // another tab may be writing the same file
+        return;
+      }
       if (await this.makeRoom()) return this.toCache(entry, data);
       this.full = true;
       this.notice(
