@@ -18,6 +18,19 @@ const withoutUnused = {
   },
 };
 
+/** Loads shaders as texts without comments and indentation, which nobody reads in a bundle. */
+const shaders = {
+  name: "shaders",
+  setup({ onLoad }) {
+    onLoad({ filter: /\.wgsl$/ }, ({ path: file }) => ({
+      contents: readFileSync(file, "utf8")
+        .replaceAll(/\/\/.*$/gm, "")
+        .replaceAll(/^\s+|\s+$/gm, ""),
+      loader: "text",
+    }));
+  },
+};
+
 /** Gives the whole of tvmjs a class for WASI in place of Emscripten's glue. */
 export const ownGlue = {
   name: "own-glue-of-tvmjs",
@@ -72,9 +85,7 @@ export function options(tvmjs) {
     logLevel: "warning",
     // tvmjs's other entry points (RPC server) stay out of the bundle.
     alias: { tvmjs: path.join(tvmjs, "runtime.ts") },
-    plugins: [withoutUnused],
-    // Shaders that the page's own code runs.
-    loader: { ".wgsl": "text" },
+    plugins: [withoutUnused, shaders],
     define: {
       SOURCES_DIGEST: JSON.stringify(digestSources(path.join(import.meta.dirname, "src"))),
     },
