@@ -11,6 +11,8 @@ from wsd.bundle.builder import build_bundle
 from wsd.checkpoint.checkpoint import open_checkpoint
 from wsd.checkpoint.resolve import choose_checkpoint
 from wsd.compiler.driver import compile_library
+from wsd.errors import RenderError
+from wsd.evaluate.baselines import Measurement
 from wsd.models.registry import FAMILIES
 from wsd.util.progress import Quiet
 
@@ -53,6 +55,25 @@ def test_every_stage(measured):
         assert any(line.startswith(stage["name"]) for line in lines)
     assert plot.lstrip().startswith("<?xml")
     assert "</svg>" in plot
+
+
+@pytest.mark.full
+def test_what_was_measured_is_kept_if_another_program_fails(speck, tmp_path, monkeypatch):
+    def fail(*_):
+        yield Measurement("another", "float16", 2.0, 1e-3)
+        raise RenderError("a third ran out of memory", "measure without it")
+
+    monkeypatch.setattr("wsd.evaluate.benchmark.compare_others", fail)
+    monkeypatch.setattr("wsd.evaluate.baselines.check_packages", lambda: None)
+    out = tmp_path / "bench.json"
+    code, lines = wsd("bench", speck[0], "--host", "node", "--repeats", 1, "--json", out,
+                      "--compare", "--random-weights", 0)  # fmt: skip
+    assert code == 2
+    report = json.loads(out.read_text())
+    assert [entry["name"] for entry in report["baselines"]] == ["WSD", "another"]
+    for stage in report["stages"]:
+        assert sum(line.startswith(stage["name"] + " ") for line in lines) == 1
+    assert sum("times WSD's time" in line for line in lines) == 2
 
 
 @pytest.fixture(params=["speck", "grain"])

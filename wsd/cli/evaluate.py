@@ -37,6 +37,7 @@ from wsd.spec.seed import MAX_SEED, MIN_SEED
 from wsd.util.terminal import say
 
 if TYPE_CHECKING:
+    from wsd.evaluate.benchmark import Benchmark
     from wsd.models.schedule_options import ScheduleOptions
     from wsd.runtime.given_picture import GivenPicture
     from wsd.runtime.request import GenerationRequest
@@ -262,18 +263,26 @@ def bench(
         # Before anything is measured.
         check_variants(described)
         tables = read_tables(choices_path)
-    found = measure(
+    shown = 0
+
+    def show(found: Benchmark) -> None:
+        """Print what is new, and write all that is known, so that nothing is lost that follows."""
+        nonlocal shown
+        lines = describe(found, most)
+        for line in lines[shown:]:
+            say(line)
+        shown = len(lines)
+        if plot is not None:
+            write_atomically(plot, draw_plot(found).encode())
+        if choices_path is not None and found.tuning is not None:
+            table = make_table(described, found.tuning)
+            write_tables(choices_path, replace_table(tables, table))
+        write_report(found.report(), json_path)
+
+    measure(
         folder, model, size, repeats, options, find_host(host), Progress(), checkpoint, lora,
-        None if choices_path is None else seconds,
+        None if choices_path is None else seconds, show,
     )  # fmt: skip
-    for line in describe(found, most):
-        say(line)
-    if plot is not None:
-        write_atomically(plot, draw_plot(found).encode())
-    if choices_path is not None and found.tuning is not None:
-        table = make_table(described, found.tuning)
-        write_tables(choices_path, replace_table(tables, table))
-    write_report(found.report(), json_path)
 
 
 def _time_visits(

@@ -13,8 +13,8 @@ of the variant that ran (:mod:`wsd.kernels.registry`), or ``generated``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsd.bundle.manifest import find_manifest, read_manifest
@@ -259,6 +259,7 @@ def bench(
     checkpoint: Checkpoint | None = None,
     lora: Path | None = None,
     tuning_seconds: float | None = None,
+    on_found: Callable[[Benchmark], None] = lambda _: None,
 ) -> Benchmark:
     """Measure a bundle's model at one size.
 
@@ -273,6 +274,8 @@ def bench(
         checkpoint: what the model was built from, for others to be measured beside it.
         lora: a LoRA's file, which is loaded, scaled and unloaded.
         tuning_seconds: how long kernels are tuned at the end; they are not unless given.
+        on_found: called with what is known so far, once the bundle is measured and after each
+            other program: those may take minutes, and may fail.
 
     Raises:
         BundleError: if the folder is not a bundle, or one of its files is not what was built.
@@ -310,10 +313,7 @@ def bench(
         lora_times = None if lora is None else time_lora(renderer, lora.stat().st_size)
         # It changes what runs, so that everything else was timed before.
         tuning = None if tuning_seconds is None else renderer.tune(tuning_seconds)
-    # Once our own model has left the GPU.
-    if work is not None:
-        baselines += compare_others(work, repeats, open_host, progress)
-    return Benchmark(
+    found = Benchmark(
         model=manifest.model.name,
         dtype=manifest.model.dtype,
         size=chosen,
@@ -328,6 +328,12 @@ def bench(
         lora=lora_times,
         tuning=tuning,
     )
+    on_found(found)
+    # Once our own model has left the GPU.
+    for other in () if work is None else compare_others(work, repeats, open_host, progress):
+        found = replace(found, baselines=(*found.baselines, other))
+        on_found(found)
+    return found
 
 
 @dataclass(frozen=True)
