@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from wsd.kernels.gemm.loads import TileLoads
 from wsd.kernels.gemm.split_k import can_split, describe_tile, gemm_variant
 from wsd.kernels.problem import GemmProblem
 from wsd.kernels.variant import F16, SUBGROUP_MATRIX, SUBGROUPS, VECTOR, Variant
@@ -136,8 +137,7 @@ def fits_subgroup_matrix(problem: GemmProblem, tile: SubgroupMatrixTile) -> bool
 
 def subgroup_matrix_gemm(problem: GemmProblem, tile: SubgroupMatrixTile) -> Variant:
     """Return the kernel of a problem that the tile fits, float32 sums of float16 operands."""
-    rows_at_a_time = tile.threads // (tile.k // VECTOR)
-    for rows in (rows_at_a_time, tile.fragment_m, tile.fragment_n):
+    for rows in (TileLoads.of(problem, tile).row_stride, tile.fragment_m, tile.fragment_n):
         assert tile.part_rows % rows == 0, f"what {tile} loads is in no single array"
     return replace(
         gemm_variant("gemm/subgroup_matrix.wgsl.j2", problem, tile, packs_w=True),
