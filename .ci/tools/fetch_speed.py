@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tools.store_speed import ASK
 from wsd.runtime.chromium import open_browser
 from wsd.runtime.server import served_files
 from wsd.util.terminal import say
@@ -20,7 +21,8 @@ from wsd.util.terminal import say
 # RequestInit.cache.
 _WAYS = ("default", "no-store")
 _WORKER = """
-onmessage = async ({ data: { files, bytes, cache } }) => {
+onmessage = ({ data }) => measure(data).then(postMessage, (error) => postMessage(String(error)));
+async function measure({ files, bytes, cache }) {
   const waiting = [...files];
   const readAll = async () => {
     while (waiting.length > 0) {
@@ -37,15 +39,9 @@ onmessage = async ({ data: { files, bytes, cache } }) => {
   };
   const started = performance.now();
   await Promise.all(Array.from({ length: 6 }, readAll));
-  postMessage((performance.now() - started) / 1000);
-};
+  return (performance.now() - started) / 1000;
+}
 """
-_ASK = """(given) => new Promise((resolve, reject) => {
-  const worker = new Worker("worker.js");
-  worker.onmessage = ({ data }) => resolve(data);
-  worker.onerror = ({ message }) => reject(new Error(message));
-  worker.postMessage(given);
-})"""
 
 
 def main(files: int, mib: int, rounds: int = 3) -> None:
@@ -71,7 +67,7 @@ def _fetch(address: str, given: dict[str, object]) -> tuple[float, float]:
         with open_browser(Path(profile)) as context:
             page = context.new_page()
             page.goto(address)
-            seconds = float(page.evaluate(_ASK, given))
+            seconds = float(page.evaluate(ASK, given))
         caches = (path for path in Path(profile).rglob("Cache/**/*") if path.is_file())
         return seconds, sum(path.stat().st_size for path in caches) / 2**20
 

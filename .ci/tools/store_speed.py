@@ -108,7 +108,8 @@ async function measure({ files, bytes, most, reader }) {
   return found;
 }
 """
-_ASK = """(given) => new Promise((resolve, reject) => {
+# Gives a page's worker.js what it is to measure. A string that comes back is an error.
+ASK = """(given) => new Promise((resolve, reject) => {
   const worker = new Worker("worker.js");
   worker.onmessage = ({ data }) =>
     typeof data === "string" ? reject(new Error(data)) : resolve(data);
@@ -128,7 +129,7 @@ def main(files: int, mib: int, workers: int = 4) -> None:
         page = context.new_page()
         page.goto("http://localhost/")
         given = {"files": files, "bytes": mib * 2**20, "most": workers, "reader": _READER}
-        lines = page.evaluate(_ASK, given)
+        lines = page.evaluate(ASK, given)
         # The first way of each round, without SHA-256 and with it: the others are compared to it.
         first: dict[tuple[int, bool], float] = {}
         for line in lines:
